@@ -1,0 +1,154 @@
+"""Integration files (`include/integrations/*.yaml`) and the PDSF_* variables as typed settings."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pd_sf_rules.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+Visibility = Literal["internal", "public"]
+
+
+def _false_is_off(value: Any) -> Any:
+    return None if value is False else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Comments(_Section):
+    """Which way Case comments and incident notes cross; None means that way is off."""
+
+    salesforce_to_pagerduty: bool = False
+    pagerduty_to_salesforce: Annotated[Visibility | None, BeforeValidator(_false_is_off)] = None
+
+
+class Breaker(_Section):
+    """At most `count` incidents in `minutes`; a count of 0 switches the breaker off."""
+
+    count: int = Field(ge=0)
+    minutes: int = Field(gt=0)
+
+
+class Limits(_Section):
+    """Storm breakers: incidents created by one rule, and by the whole integration."""
+
+    incidents_per_rule: Breaker = Breaker(count=25, minutes=10)
+    incidents: Breaker = Breaker(count=100, minutes=10)
+
+
+class Log(_Section):
+    """How much is kept in the ledger, and for how many days."""
+
+    level: Literal["debug", "info", "error"] = "info"
+    retention_days: int = Field(default=90, gt=0)
+
+
+class Integration(_Section):
+    """One Salesforce org and one PagerDuty account that are kept in step."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    salesforce_conn_id: str = "salesforce_default"
+    pagerduty_conn_id: str = "pagerduty_default"
+    start_from: Literal["now"] | datetime = "now"
+    poll_seconds: float = Field(default=10, gt=0)
+    comments: Comments = Comments()
+    response_plays: Mapping[str, str] = Field(default_factory=dict)
+    limits: Limits = Limits()
+    log: Log = Log()
+    paused: bool = False
+
+    def start_at(self, now: datetime) -> datetime:
+        """Return the UTC instant at which a first start begins; a stamp without offset is UTC."""
+        if self.start_from == "now":
+            return now
+        stamp = self.start_from
+        return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)
+
+
+def rulesets_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of ruleset files: PDSF_RULESETS_DIR, else include/rulesets."""
+    return _folder("PDSF_RULESETS_DIR", "include/rulesets", environ)
+
+
+def integrations_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of integration files: PDSF_INTEGRATIONS_DIR, else include/integrations."""
+    return _folder("PDSF_INTEGRATIONS_DIR", "include/integrations", environ)
+
+
+def load_integrations(environ: Mapping[str, str] | None = None) -> dict[str, Integration]:
+    """Read every integration file, by name, in file-name order.
+
+    A folder that is absent or empty gives the one integration `default` with its defaults.
+    Raises SettingsError naming file and key when a file cannot be used, or two share a name.
+    """
+    variables = os.environ if environ is None else environ
+    folder = integrations_folder(variables)
+    poll = _poll_override(variables)
+    integrations: dict[str, Integration] = {}
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        integration = _load(path)
+        if integration.name in integrations:
+            raise SettingsError(
+                f"{path}: another integration file is already named '{integration.name}'."
+            )
+        integrations[integration.name] = integration
+    if not integrations:
+        integrations["default"] = Integration(name="default")
+    if poll is not None:
+        return {n: i.model_copy(update={"poll_seconds": poll}) for n, i in integrations.items()}
+    return integrations
+
+
+def load_integration(name: str, environ: Mapping[str, str] | None = None) -> Integration:
+    """Return the integration called `name`, or raise SettingsError listing those there are."""
+    integrations = load_integrations(environ)
+    if name not in integrations:
+        known = ", ".join(sorted(integrations))
+        raise SettingsError(f"There is no integration '{name}'.", hint=f"Known are: {known}.")
+    return integrations[name]
+
+
+def _folder(variable: str, default: str, environ: Mapping[str, str] | None) -> Path:
+    value = (os.environ if environ is None else environ).get(variable, "").strip()
+    if not value:
+        return PROJECT_ROOT / default
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise SettingsError(f"{variable} names '{value}', which is not a folder.")
+    return folder
+
+
+def _poll_override(environ: Mapping[str, str]) -> float | None:
+    text = environ.get("PDSF_POLL_SECONDS", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(f"PDSF_POLL_SECONDS is '{text}'.", hint="Give seconds, for example 10.")
+    return seconds
+
+
+def _load(path: Path) -> Integration:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path}: is not a mapping of settings.", hint="See docs/settings.md.")
+    try:
+        return Integration.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise SettingsError(f"{path}: {key}: {first['msg']}.") from None
