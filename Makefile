@@ -1,0 +1,45 @@
+# A newcomer needs Python 3.11-3.13 and make; everything else is installed into .venv. Plain `make` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test lint format bench lock clean
+
+PORT ?= 8080
+KEEP ?=
+ARGS ?=
+BIN := .venv/bin
+CHECKED := plugins/pd_sf_rules plugins/pd_sf_rules_plugin.py embedded sandbox demo dags scripts tests benchmarks
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## make .venv and install what is missing
+	@python="$$(sh scripts/find_python.sh)" && "$$python" scripts/install.py
+
+demo: install ## the whole story against simulated Salesforce and PagerDuty (KEEP=1 leaves it running)
+	@$(BIN)/python -m demo $(if $(KEEP),--keep) $(ARGS)
+
+up: install ## embedded Airflow against the connections in the environment or .env (PORT=8080)
+	@exec $(BIN)/python -m embedded --port "$(PORT)" $(ARGS)
+
+test: install ## the whole test suite (ARGS="tests/unit -k name" for a part)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install ## style, types and the direction of imports
+	@set -e; present="$$(ls -d $(CHECKED) 2>/dev/null || true)"; set -x; \
+	$(BIN)/ruff check .; \
+	$(BIN)/ruff format --check .; \
+	$(BIN)/mypy $$present; \
+	$(BIN)/lint-imports
+
+format: install ## let ruff put the code in order
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: install ## the benchmarks, as a table
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: install ## resolve requirements*.txt into the lock files, keeping what need not move
+	@set -e; compile="$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'"; \
+	eval "$$compile requirements.txt requirements-dev.txt --output-file requirements.lock $(ARGS)"; \
+	eval "$$compile requirements.txt --constraints requirements.lock --output-file requirements-prod.lock"
+
+clean: ## remove .venv, .run and every cache
+	@rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
