@@ -1,0 +1,110 @@
+"""Which open actions may go now, so that one pair keeps its order and nothing else waits for it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from pd_sf_rules.planning.kinds import (
+    CREATE_INCIDENT,
+    CREATE_RECORD,
+    WRITES_TO,
+    needs_incident,
+    needs_record,
+)
+
+Hold = Literal["coming", "failed"]
+
+
+class OpenAction(Protocol):
+    """What ordering looks at: an action that is not done yet, in the order of its events."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def ruleset(self) -> str: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def retry_at(self) -> datetime | None: ...
+    @property
+    def lease_until(self) -> datetime | None: ...
+
+
+@dataclass(slots=True)
+class Pair:
+    """One pair's open actions in order, and what is linked already."""
+
+    actions: list[OpenAction] = field(default_factory=list)
+    has_incident: bool = False
+    has_record: bool = False
+
+
+def next_actions(
+    pairs: Iterable[Pair], now: datetime, *, may_run: Callable[[OpenAction], bool]
+) -> list[OpenAction]:
+    """Return at most one action of each pair: the first that nothing before it holds back.
+
+    - A failed action holds back the rest of its rule for that event, and nothing else.
+    - An action that is under way or waits for its next try also holds back later events of its pair that
+      write to the same system, so that an older value never overwrites a newer one.
+    - An action that needs the pair's incident or record waits while the action that creates it is open.
+    - Note copies keep an order of their own: a note that cannot cross never delays a resolve.
+    """
+    chosen = (_first(pair, now, may_run) for pair in pairs)
+    return [action for action in chosen if action is not None]
+
+
+def waits(action: OpenAction, now: datetime) -> bool:
+    """Say whether somebody else is at it, or its next try is not due yet."""
+    if action.state == "claimed":
+        return action.lease_until is not None and action.lease_until > now
+    return action.retry_at is not None and action.retry_at > now
+
+
+def _first(pair: Pair, now: datetime, may_run: Callable[[OpenAction], bool]) -> OpenAction | None:
+    rules: dict[tuple[str, str, str], Hold] = {}
+    lanes: dict[str, str] = {}
+    creating: dict[str, Hold] = {}
+    for action in pair.actions:
+        rule = (action.event_id, action.ruleset, action.rule)
+        lane = "notes" if action.kind in NOTE_COPIES else WRITES_TO[action.kind]
+        hold = rules.get(rule) or _missing(action, pair, creating)
+        if hold is None and lanes.get(lane, action.event_id) != action.event_id:
+            hold = "coming"
+        if hold is None and action.state == "failed":
+            hold = "failed"
+        if hold is None and waits(action, now):
+            hold = "coming"
+        if hold is None and may_run(action):
+            return action
+        if hold == "coming":
+            lanes.setdefault(lane, action.event_id)
+        rules[rule] = hold = hold or "coming"
+        if action.kind in {CREATE_INCIDENT, CREATE_RECORD}:
+            creating.setdefault(action.kind, hold)
+    return None
+
+
+def _missing(action: OpenAction, pair: Pair, creating: dict[str, Hold]) -> Hold | None:
+    if needs_incident(action.kind) and not pair.has_incident:
+        return creating.get(CREATE_INCIDENT)
+    if needs_record(action.kind) and not pair.has_record:
+        return creating.get(CREATE_RECORD)
+    return None
+
+
+def group_by_pair(
+    actions: Sequence[OpenAction], pair_of: Callable[[OpenAction], str]
+) -> dict[str, Pair]:
+    """Group open actions by the name of their pair, keeping their order."""
+    pairs: dict[str, Pair] = {}
+    for action in actions:
+        pairs.setdefault(pair_of(action), Pair()).actions.append(action)
+    return pairs
