@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from pd_sf_rules.planning.kinds import (
     CREATE_INCIDENT,
     CREATE_RECORD,
+    NOTE_COPIES,
     WRITES_TO,
     needs_incident,
     needs_record,
