@@ -1,0 +1,1 @@
+"""A simulated PagerDuty account: REST v2, Events v2, webhooks V3, OAuth client credentials."""
