@@ -1,0 +1,242 @@
+"""The outbox: planned actions and where each stands. Claiming and outcomes are in claims.py."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, literal_column, select
+
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.ledger.claims import (
+    claim,
+    mark_sent,
+    record_outcome,
+    release,
+    requeue,
+)
+from pd_sf_rules.ledger.inserts import chunks, insert
+from pd_sf_rules.ledger.tables import OPEN_ACTIONS, actions, events
+from pd_sf_rules.model import Action
+
+__all__ = [
+    "ActionState",
+    "StoredAction",
+    "add_actions",
+    "claim",
+    "find_actions",
+    "get_action",
+    "get_actions",
+    "mark_sent",
+    "open_actions",
+    "record_outcome",
+    "release",
+    "requeue",
+]
+
+ActionState = Literal["pending", "claimed", "applied", "skipped", "failed", "shadow"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAction:
+    """An action and where it stands.
+
+    `sent_at` is set while a request is out and its answer unknown: such an action is in doubt, and to be settled
+    by looking before it is sent again. `attempt` counts claims since it was planned or requeued.
+    """
+
+    action: Action
+    event_occurred_at: datetime
+    event_seq: int
+    state: ActionState
+    attempt: int
+    retry_at: datetime | None
+    claimed_by: str | None
+    lease_until: datetime | None
+    sent_at: datetime | None
+    request: Any
+    target: str | None
+    answer: Any
+    message: str
+    error_kind: str
+    run_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The action's idempotency key."""
+        return self.action.id
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a request went out whose answer is not known."""
+        return self.sent_at is not None
+
+
+def add_actions(
+    c: Connection,
+    planned: Sequence[Action],
+    *,
+    run_id: str | None = None,
+    now: datetime | None = None,
+) -> set[str]:
+    """Put a plan into the outbox in the order given; the ids that were new come back, known ones stay as they are.
+
+    Shadow actions are only recorded. Raises SyncError when an action's event is not in the inbox.
+    """
+    if not planned:
+        return set()
+    places = _places(c, (action.event_id for action in planned))
+    rows = [
+        _row(action, ordinal, places, run_id=run_id, now=now or datetime.now(UTC))
+        for ordinal, action in enumerate(planned)
+    ]
+    statement = insert(c, actions).on_conflict_do_nothing(index_elements=["id"])
+    return set(c.scalars(statement.returning(actions.c.id), rows))
+
+
+def open_actions(c: Connection, integration: str) -> list[StoredAction]:
+    """Live actions that are pending, claimed or failed, in the order in which they are due to be done."""
+    rows = c.execute(
+        select(actions)
+        .where(actions.c.integration == integration, literal_column(OPEN_ACTIONS.text))
+        .order_by(actions.c.event_occurred_at, actions.c.event_seq, actions.c.ordinal, actions.c.id)
+    )
+    return [_stored(row) for row in rows]
+
+
+def get_action(c: Connection, action_id: str) -> StoredAction | None:
+    """The action of that id, None where it is not known."""
+    return get_actions(c, [action_id]).get(action_id)
+
+
+def get_actions(c: Connection, ids: Iterable[str]) -> dict[str, StoredAction]:
+    """Those of `ids` that are known, as they stand now."""
+    found: dict[str, StoredAction] = {}
+    for chunk in chunks(ids):
+        rows = c.execute(select(actions).where(actions.c.id.in_(chunk)))
+        found.update((row.id, _stored(row)) for row in rows)
+    return found
+
+
+def find_actions(  # noqa: PLR0913  one keyword a question
+    c: Connection,
+    *,
+    integration: str | None = None,
+    event_id: str | None = None,
+    state: str | None = None,
+    record_id: str | None = None,
+    incident_id: str | None = None,
+    run_id: str | None = None,
+    since: datetime | None = None,
+    limit: int = 100,
+) -> list[StoredAction]:
+    """At most `limit` actions that fit everything given (`since` <= updated_at), last touched first."""
+    query = select(actions)
+    for column, wanted in (
+        (actions.c.integration, integration),
+        (actions.c.event_id, event_id),
+        (actions.c.state, state),
+        (actions.c.record_id, record_id),
+        (actions.c.incident_id, incident_id),
+        (actions.c.run_id, run_id),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if since is not None:
+        query = query.where(actions.c.updated_at >= since)
+    query = query.order_by(
+        actions.c.updated_at.desc(), actions.c.event_seq.desc(), actions.c.ordinal.desc()
+    )
+    return [_stored(row) for row in c.execute(query.limit(limit))]
+
+
+def _places(c: Connection, event_ids: Iterable[str]) -> dict[str, tuple[datetime, int]]:
+    wanted = set(event_ids)
+    places: dict[str, tuple[datetime, int]] = {}
+    for chunk in chunks(wanted):
+        query = select(events.c.id, events.c.occurred_at, events.c.seq).where(
+            events.c.id.in_(chunk)
+        )
+        places.update((row.id, (row.occurred_at, row.seq)) for row in c.execute(query))
+    missing = sorted(wanted - places.keys())
+    if missing:
+        raise SyncError(
+            f"Actions were planned for an event that is not in the inbox: {missing[0]}."
+        )
+    return places
+
+
+def _row(
+    action: Action,
+    ordinal: int,
+    places: Mapping[str, tuple[datetime, int]],
+    *,
+    run_id: str | None,
+    now: datetime,
+) -> dict[str, Any]:
+    occurred_at, seq = places[action.event_id]
+    return {
+        "id": action.id,
+        "event_id": action.event_id,
+        "event_occurred_at": occurred_at,
+        "event_seq": seq,
+        "ordinal": ordinal,
+        "integration": action.integration,
+        "ruleset": action.ruleset,
+        "ruleset_version": action.ruleset_version,
+        "rule": action.rule,
+        "position": action.position,
+        "kind": action.kind,
+        "params": dict(action.params),
+        "mode": action.mode,
+        "object": action.object,
+        "record_id": action.record_id,
+        "incident_id": action.incident_id,
+        "scope": action.scope,
+        "state": "shadow" if action.mode == "shadow" else "pending",
+        "attempt": 0,
+        "message": "",
+        "error_kind": "",
+        "run_id": run_id,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _stored(row: Row[Any]) -> StoredAction:
+    return StoredAction(
+        action=Action(
+            id=row.id,
+            event_id=row.event_id,
+            integration=row.integration,
+            ruleset=row.ruleset,
+            ruleset_version=row.ruleset_version,
+            rule=row.rule,
+            position=row.position,
+            kind=row.kind,
+            params=row.params,
+            mode=row.mode,
+            object=row.object,
+            record_id=row.record_id,
+            incident_id=row.incident_id,
+            scope=row.scope,
+        ),
+        event_occurred_at=row.event_occurred_at,
+        event_seq=row.event_seq,
+        state=row.state,
+        attempt=row.attempt,
+        retry_at=row.retry_at,
+        claimed_by=row.claimed_by,
+        lease_until=row.lease_until,
+        sent_at=row.sent_at,
+        request=row.request,
+        target=row.target,
+        answer=row.answer,
+        message=row.message,
+        error_kind=row.error_kind,
+        run_id=row.run_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,156 @@
+"""The state machine of an action: who works on it, what went out, and how it ended.
+
+pending ──claim──► claimed ──mark_sent──► claimed, sent ──record_outcome──► applied | skipped | failed | pending
+   ▲                  │ release, or the lease ends and another owner claims it
+   └──────requeue─────┴── failed
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Update, and_, case, or_, select, update
+
+from pd_sf_rules.ledger.inserts import chunks
+from pd_sf_rules.ledger.tables import actions
+
+Outcome = Literal["applied", "skipped", "failed", "pending"]
+
+FINAL = ("applied", "skipped")
+UNCERTAIN = "uncertain"
+
+
+def claim(
+    c: Connection, ids: Iterable[str], *, owner: str, now: datetime, lease_seconds: float
+) -> set[str]:
+    """Take those of `ids` that are free: pending and due, or claimed with a lease that has ended.
+
+    Returns the ids taken; each is this owner's alone until `now` + `lease_seconds`. What another process is
+    taking at this moment is left to it.
+    """
+    taken: set[str] = set()
+    for chunk in chunks(ids):
+        free = c.scalars(
+            select(actions.c.id)
+            .where(actions.c.id.in_(chunk), _free(now))
+            .order_by(actions.c.id)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if not free:
+            continue
+        statement = (
+            update(actions)
+            .where(actions.c.id.in_(free))
+            .values(
+                state="claimed",
+                attempt=actions.c.attempt + 1,
+                claimed_by=owner,
+                lease_until=now + timedelta(seconds=lease_seconds),
+                retry_at=None,
+                updated_at=now,
+            )
+        )
+        taken |= _changed(c, statement)
+    return taken
+
+
+def mark_sent(
+    c: Connection, action_id: str, *, request: Any, now: datetime, owner: str | None = None
+) -> bool:
+    """Note, before a request goes out, that it does. Commit it before sending.
+
+    False, and then nothing may be sent, when the action is not claimed any more or `owner`'s lease was taken over.
+    """
+    statement = update(actions).where(actions.c.id == action_id, actions.c.state == "claimed")
+    if owner is not None:
+        statement = statement.where(actions.c.claimed_by == owner)
+    return bool(_changed(c, statement.values(sent_at=now, request=request, updated_at=now)))
+
+
+def record_outcome(  # noqa: PLR0913  an outcome has these parts
+    c: Connection,
+    action_id: str,
+    *,
+    state: Outcome,
+    now: datetime,
+    message: str = "",
+    error_kind: str = "",
+    target: str | None = None,
+    answer: Any = None,
+    retry_at: datetime | None = None,
+    run_id: str | None = None,
+    owner: str | None = None,
+) -> bool:
+    """Write down how an attempt ended; `pending` with `retry_at` for one that is to be made again.
+
+    An `error_kind` that starts with "uncertain" keeps `sent_at`: the answer was lost, so the next attempt looks first.
+    Applied and skipped are final: False, and nothing changes, for an outcome that comes after them. With `owner`
+    given, failed and pending count only while the claim is that owner's; applied and skipped, being facts, always.
+    """
+    statement = update(actions).where(actions.c.id == action_id, actions.c.state.not_in(FINAL))
+    if owner is not None and state not in FINAL:
+        statement = statement.where(actions.c.state == "claimed", actions.c.claimed_by == owner)
+    values: dict[str, Any] = {
+        "state": state,
+        "message": message,
+        "error_kind": error_kind,
+        "answer": answer,
+        "retry_at": retry_at,
+        "claimed_by": None,
+        "lease_until": None,
+        "updated_at": now,
+    }
+    if not error_kind.lower().startswith(UNCERTAIN):
+        values["sent_at"] = None
+    if target is not None:
+        values["target"] = target
+    if run_id is not None:
+        values["run_id"] = run_id
+    return bool(_changed(c, statement.values(values)))
+
+
+def release(c: Connection, ids: Iterable[str], *, owner: str | None = None) -> set[str]:
+    """Give claimed actions back untried. One that was never sent does not count the attempt."""
+    given: set[str] = set()
+    untried = case((actions.c.sent_at.is_(None), actions.c.attempt - 1), else_=actions.c.attempt)
+    for chunk in chunks(ids):
+        statement = update(actions).where(actions.c.id.in_(chunk), actions.c.state == "claimed")
+        if owner is not None:
+            statement = statement.where(actions.c.claimed_by == owner)
+        given |= _changed(
+            c,
+            statement.values(
+                state="pending",
+                attempt=untried,
+                claimed_by=None,
+                lease_until=None,
+                updated_at=datetime.now(UTC),
+            ),
+        )
+    return given
+
+
+def requeue(c: Connection, ids: Iterable[str]) -> set[str]:
+    """Let failed actions be tried again from the first attempt; the ids that were failed come back."""
+    queued: set[str] = set()
+    for chunk in chunks(ids):
+        statement = update(actions).where(actions.c.id.in_(chunk), actions.c.state == "failed")
+        queued |= _changed(
+            c,
+            statement.values(
+                state="pending", attempt=0, retry_at=None, updated_at=datetime.now(UTC)
+            ),
+        )
+    return queued
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    due = or_(actions.c.retry_at.is_(None), actions.c.retry_at <= now)
+    return or_(
+        and_(actions.c.state == "pending", due),
+        and_(actions.c.state == "claimed", actions.c.lease_until <= now),
+    )
+
+
+def _changed(c: Connection, statement: Update) -> set[str]:
+    return set(c.scalars(statement.returning(actions.c.id)))

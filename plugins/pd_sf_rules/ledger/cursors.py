@@ -1,0 +1,84 @@
+"""How far each stream was read: moved last, and never back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.ledger.inserts import insert
+from pd_sf_rules.ledger.tables import cursors
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Everything of the stream up to `position` was read. `started_at` is where the stream began."""
+
+    integration: str
+    stream: str
+    position: datetime
+    started_at: datetime
+    moved_at: datetime
+    extra: Mapping[str, Any]
+
+
+def get_cursor(c: Connection, integration: str, stream: str) -> Cursor | None:
+    """The cursor of a stream, None before its first start."""
+    row = (
+        c.execute(
+            select(cursors).where(cursors.c.integration == integration, cursors.c.stream == stream)
+        )
+        .mappings()
+        .first()
+    )
+    return None if row is None else Cursor(**row)
+
+
+def start_cursor(c: Connection, integration: str, stream: str, at: datetime) -> Cursor:
+    """Begin a stream at that instant; one that began already stays where it is. The cursor in force comes back."""
+    statement = insert(c, cursors).values(
+        integration=integration,
+        stream=stream,
+        position=at,
+        started_at=at,
+        moved_at=datetime.now(UTC),
+        extra={},
+    )
+    c.execute(statement.on_conflict_do_nothing())
+    cursor = get_cursor(c, integration, stream)
+    if cursor is None:
+        raise SyncError(f"The cursor of {stream} vanished while it was started.")
+    return cursor
+
+
+def move_cursor(
+    c: Connection,
+    integration: str,
+    stream: str,
+    to: datetime,
+    *,
+    extra: Mapping[str, Any] | None = None,
+) -> bool:
+    """Move a cursor on; False, and nothing changes, when it stands further on already.
+
+    `extra` replaces what is kept beside the position. Raises SyncError for a stream that was never started.
+    """
+    values: dict[str, Any] = {"position": to, "moved_at": datetime.now(UTC)}
+    if extra is not None:
+        values["extra"] = dict(extra)
+    statement = (
+        update(cursors)
+        .where(
+            cursors.c.integration == integration,
+            cursors.c.stream == stream,
+            cursors.c.position <= to,
+        )
+        .values(values)
+    )
+    if c.execute(statement.returning(cursors.c.stream)).first() is not None:
+        return True
+    if get_cursor(c, integration, stream) is None:
+        raise SyncError(f"The stream {stream} of integration '{integration}' was never started.")
+    return False

@@ -1,0 +1,203 @@
+"""The inbox: every event once, what was decided about it, and why."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, literal, select, update
+
+from pd_sf_rules.ledger.columns import as_json
+from pd_sf_rules.ledger.inserts import chunks, insert
+from pd_sf_rules.ledger.tables import events
+from pd_sf_rules.model import Event, Source, Verdict
+
+PENDING = "pending"
+EVALUATED = "evaluated"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event and its history.
+
+    `state`: pending (waits for its verdicts), evaluated, echo (our own write came back, `echo_of` is the
+    action), baseline (seen at a first start, never judged). `verdicts` as JSON, one mapping a rule.
+    """
+
+    event: Event
+    seq: int
+    state: str
+    echo_of: str | None
+    verdicts: Sequence[Mapping[str, Any]]
+    run_id: str | None
+    received_at: datetime
+    evaluated_at: datetime | None
+
+    @property
+    def id(self) -> str:
+        """The event's id."""
+        return self.event.id
+
+
+def add_event(
+    c: Connection,
+    event: Event,
+    *,
+    state: str = PENDING,
+    echo_of: str | None = None,
+    run_id: str | None = None,
+) -> bool:
+    """Put an event into the inbox; False when its id is known already (nothing is changed then)."""
+    added = c.execute(
+        insert(c, events).on_conflict_do_nothing(index_elements=["id"]).returning(events.c.seq),
+        {
+            "id": event.id,
+            "integration": event.integration,
+            "source": event.source,
+            "type": event.type,
+            "object": event.object,
+            "record_id": event.record_id,
+            "incident_id": event.incident_id,
+            "occurred_at": event.occurred_at,
+            "agent": event.agent,
+            "payload": _payload(event),
+            "state": state,
+            "echo_of": echo_of,
+            "run_id": run_id,
+            "received_at": datetime.now(UTC),
+        },
+    )
+    return added.first() is not None
+
+
+def pending_events(
+    c: Connection, integration: str, source: Source, *, limit: int = 1000
+) -> list[Event]:
+    """The oldest events that wait for their verdicts, at most `limit`, by (occurred_at, arrival)."""
+    # The state is a literal in the statement: SQLite takes a partial index only then.
+    rows = c.execute(
+        select(events)
+        .where(
+            events.c.integration == integration,
+            events.c.source == source,
+            events.c.state == literal(PENDING, literal_execute=True),
+        )
+        .order_by(events.c.occurred_at, events.c.seq)
+        .limit(limit)
+    )
+    return [_event(row) for row in rows]
+
+
+def known_ids(c: Connection, ids: Iterable[str]) -> set[str]:
+    """Those of `ids` that are in the inbox."""
+    known: set[str] = set()
+    for chunk in chunks(ids):
+        known.update(c.scalars(select(events.c.id).where(events.c.id.in_(chunk))))
+    return known
+
+
+def mark_evaluated(
+    c: Connection,
+    event: Event,
+    verdicts: Collection[Verdict],
+    *,
+    run_id: str | None = None,
+    again: bool = False,
+) -> bool:
+    """Write down an event as it was judged (with the other side filled in) and what every rule said.
+
+    False, and nothing is written, when the event is not pending: another process was first, so its plan
+    stands and the caller's is to be dropped. `again` is for a replay: it judges an evaluated event once more.
+    """
+    judged = update(events).where(events.c.id == event.id)
+    if not again:
+        judged = judged.where(events.c.state == PENDING)
+    done = c.execute(
+        judged.values(
+            payload=_payload(event),
+            verdicts=as_json(list(verdicts)),
+            state=EVALUATED,
+            run_id=run_id,
+            evaluated_at=datetime.now(UTC),
+        ).returning(events.c.seq)
+    )
+    return done.first() is not None
+
+
+def get_event(c: Connection, event_id: str) -> StoredEvent | None:
+    """The event of that id, None where it is not known."""
+    row = c.execute(select(events).where(events.c.id == event_id)).first()
+    return None if row is None else _stored(row)
+
+
+def find_events(
+    c: Connection,
+    *,
+    integration: str | None = None,
+    record_id: str | None = None,
+    incident_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 100,
+    oldest_first: bool = False,
+) -> list[StoredEvent]:
+    """At most `limit` events that fit everything given, newest first; both bounds of occurred_at inclusive."""
+    query = select(events)
+    for column, wanted in (
+        (events.c.integration, integration),
+        (events.c.record_id, record_id),
+        (events.c.incident_id, incident_id),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if since is not None:
+        query = query.where(events.c.occurred_at >= since)
+    if until is not None:
+        query = query.where(events.c.occurred_at <= until)
+    if oldest_first:
+        query = query.order_by(events.c.occurred_at, events.c.seq)
+    else:
+        query = query.order_by(events.c.occurred_at.desc(), events.c.seq.desc())
+    return [_stored(row) for row in c.execute(query.limit(limit))]
+
+
+def _payload(event: Event) -> dict[str, Any]:
+    return {
+        "record": dict(event.record),
+        "old": dict(event.old),
+        "incident": dict(event.incident),
+        "old_incident": dict(event.old_incident),
+        "detail": dict(event.detail),
+        "linked_by": list(event.linked_by),
+    }
+
+
+def _event(row: Row[Any]) -> Event:
+    payload = dict(row.payload)
+    linked_by = tuple(payload.pop("linked_by", ()))
+    event = Event(
+        id=row.id,
+        integration=row.integration,
+        source=row.source,
+        type=row.type,
+        occurred_at=row.occurred_at,
+        agent=row.agent,
+        object=row.object,
+        record_id=row.record_id,
+        incident_id=row.incident_id,
+        linked_by=linked_by,
+    )
+    return replace(event, **payload)
+
+
+def _stored(row: Row[Any]) -> StoredEvent:
+    return StoredEvent(
+        event=_event(row),
+        seq=row.seq,
+        state=row.state,
+        echo_of=row.echo_of,
+        verdicts=tuple(row.verdicts or ()),
+        run_id=row.run_id,
+        received_at=row.received_at,
+        evaluated_at=row.evaluated_at,
+    )

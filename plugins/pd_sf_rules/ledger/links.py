@@ -1,0 +1,108 @@
+"""Which record and which incident belong together."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, select, update
+
+from pd_sf_rules.ledger.inserts import chunks, insert
+from pd_sf_rules.ledger.tables import links
+from pd_sf_rules.model import Link
+
+
+def add_link(c: Connection, link: Link) -> bool:
+    """Join a record and an incident; False when they are joined already. A removed link comes back to life."""
+    fresh = {
+        "ruleset": link.ruleset,
+        "created_at": link.created_at,
+        "removed_at": None,
+    }
+    statement = insert(c, links).values(
+        integration=link.integration,
+        object=link.object,
+        record_id=link.record_id,
+        incident_id=link.incident_id,
+        **fresh,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["integration", "object", "record_id", "incident_id"],
+        set_=fresh,
+        where=links.c.removed_at.is_not(None),
+    )
+    return c.execute(statement.returning(links.c.record_id)).first() is not None
+
+
+def links_of_records(
+    c: Connection, integration: str, record_ids: Iterable[str]
+) -> dict[str, list[Link]]:
+    """The links of those records, oldest first; a record without any is absent."""
+    return _links_by(c, links.c.record_id, integration, record_ids)
+
+
+def links_of_incidents(
+    c: Connection, integration: str, incident_ids: Iterable[str]
+) -> dict[str, list[Link]]:
+    """The links of those incidents, oldest first; an incident without any is absent."""
+    return _links_by(c, links.c.incident_id, integration, incident_ids)
+
+
+def remove_link(
+    c: Connection,
+    integration: str,
+    object_name: str,
+    record_id: str,
+    incident_id: str,
+    *,
+    now: datetime | None = None,
+) -> bool:
+    """Part a record and an incident; False when they were not joined. The row stays, marked as removed."""
+    statement = (
+        update(links)
+        .where(
+            links.c.integration == integration,
+            links.c.object == object_name,
+            links.c.record_id == record_id,
+            links.c.incident_id == incident_id,
+            links.c.removed_at.is_(None),
+        )
+        .values(removed_at=now or datetime.now(UTC))
+    )
+    return c.execute(statement.returning(links.c.record_id)).first() is not None
+
+
+def all_links(c: Connection, integration: str) -> list[Link]:
+    """Every link in force, oldest first."""
+    rows = c.execute(
+        select(links)
+        .where(links.c.integration == integration, links.c.removed_at.is_(None))
+        .order_by(links.c.created_at, links.c.record_id, links.c.incident_id)
+    )
+    return [_link(row) for row in rows]
+
+
+def _links_by(
+    c: Connection, column: Column[Any], integration: str, ids: Iterable[str]
+) -> dict[str, list[Link]]:
+    found: dict[str, list[Link]] = {}
+    for chunk in chunks(ids):
+        rows = c.execute(
+            select(links)
+            .where(links.c.integration == integration, column.in_(chunk))
+            .where(links.c.removed_at.is_(None))
+            .order_by(links.c.created_at, links.c.record_id, links.c.incident_id)
+        )
+        for row in rows:
+            found.setdefault(getattr(row, column.name), []).append(_link(row))
+    return found
+
+
+def _link(row: Row[Any]) -> Link:
+    return Link(
+        integration=row.integration,
+        object=row.object,
+        record_id=row.record_id,
+        incident_id=row.incident_id,
+        ruleset=row.ruleset,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,127 @@
+"""The values a record or an incident had the last time it was seen."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, select, update
+
+from pd_sf_rules.ledger.inserts import chunks, insert
+from pd_sf_rules.ledger.tables import snapshots
+from pd_sf_rules.model import Source, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`values` as last seen, `stamp` the server's own time of that state, `version` counts saves from 1."""
+
+    target_id: str
+    values: Values
+    stamp: datetime | None
+    version: int
+    touched_at: datetime
+
+
+def get_snapshots(
+    c: Connection, integration: str, system: Source, object_name: str, ids: Iterable[str]
+) -> dict[str, Snapshot]:
+    """The snapshots of those records or incidents by id; one never seen is absent."""
+    found: dict[str, Snapshot] = {}
+    for chunk in chunks(ids):
+        rows = c.execute(
+            select(snapshots).where(
+                snapshots.c.integration == integration,
+                snapshots.c.system == system,
+                snapshots.c.object == object_name,
+                snapshots.c.target_id.in_(chunk),
+            )
+        )
+        for row in rows:
+            found[row.target_id] = Snapshot(
+                row.target_id, row.field_values, row.stamp, row.version, row.touched_at
+            )
+    return found
+
+
+def save_snapshot(
+    c: Connection,
+    integration: str,
+    system: Source,
+    object_name: str,
+    snapshot: Snapshot,
+    *,
+    expected_version: int | None,
+    now: datetime,
+) -> bool:
+    """Replace what was last seen; False, and nothing changes, when somebody else moved it since it was read.
+
+    `expected_version` is the version that was read, None for a target never seen. The new version is one more.
+    """
+    values: dict[str, Any] = {
+        "field_values": dict(snapshot.values),
+        "stamp": snapshot.stamp,
+        "touched_at": now,
+    }
+    if expected_version is None:
+        return _insert(c, (integration, system, object_name, snapshot.target_id), values)
+    key = _key(integration, system, object_name, snapshot.target_id)
+    statement = (
+        update(snapshots)
+        .where(key, snapshots.c.version == expected_version)
+        .values(version=expected_version + 1, **values)
+    )
+    return c.execute(statement.returning(snapshots.c.version)).first() is not None
+
+
+def merge_snapshot(
+    c: Connection,
+    integration: str,
+    system: Source,
+    object_name: str,
+    target_id: str,
+    values: Mapping[str, Any],
+    *,
+    now: datetime,
+) -> None:
+    """Lay written values over what was last seen, so that their reflection compares equal.
+
+    A target never seen gets a snapshot of these values alone. The stamp stays: only a read moves it.
+    """
+    name = (integration, system, object_name, target_id)
+    if _insert(c, name, {"field_values": dict(values), "stamp": None, "touched_at": now}):
+        return
+    key = _key(*name)
+    seen = c.execute(select(snapshots).where(key).with_for_update()).one()
+    c.execute(
+        update(snapshots)
+        .where(key)
+        .values(
+            field_values={**seen.field_values, **values},
+            version=seen.version + 1,
+            touched_at=now,
+        )
+    )
+
+
+def _insert(c: Connection, name: tuple[str, str, str, str], values: Mapping[str, Any]) -> bool:
+    integration, system, object_name, target_id = name
+    statement = insert(c, snapshots).values(
+        integration=integration,
+        system=system,
+        object=object_name,
+        target_id=target_id,
+        version=1,
+        **values,
+    )
+    statement = statement.on_conflict_do_nothing()
+    return c.execute(statement.returning(snapshots.c.version)).first() is not None
+
+
+def _key(integration: str, system: str, object_name: str, target_id: str) -> ColumnElement[bool]:
+    return and_(
+        snapshots.c.integration == integration,
+        snapshots.c.system == system,
+        snapshots.c.object == object_name,
+        snapshots.c.target_id == target_id,
+    )
