@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, literal_column, select
+from sqlalchemy import Connection, RowMapping, literal_column, or_, select
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger.claims import (
@@ -27,6 +27,7 @@ __all__ = [
     "find_actions",
     "get_action",
     "get_actions",
+    "in_flight",
     "mark_sent",
     "open_actions",
     "record_outcome",
@@ -37,15 +38,15 @@ __all__ = [
 ActionState = Literal["pending", "claimed", "applied", "skipped", "failed", "shadow"]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAction:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAction(Action):
     """An action and where it stands.
 
     `sent_at` is set while a request is out and its answer unknown: such an action is in doubt, and to be settled
-    by looking before it is sent again. `attempt` counts claims since it was planned or requeued.
+    by looking before it is sent again. `attempt` counts claims since it was planned or requeued. `target` is
+    what the action made or changed, `request` and `answer` what went over the wire, `run_id` the last run's.
     """
 
-    action: Action
     event_occurred_at: datetime
     event_seq: int
     state: ActionState
@@ -62,11 +63,6 @@ class StoredAction:
     run_id: str | None
     created_at: datetime
     updated_at: datetime
-
-    @property
-    def id(self) -> str:
-        """The action's idempotency key."""
-        return self.action.id
 
     @property
     def in_doubt(self) -> bool:
@@ -103,7 +99,28 @@ def open_actions(c: Connection, integration: str) -> list[StoredAction]:
         .where(actions.c.integration == integration, literal_column(OPEN_ACTIONS.text))
         .order_by(actions.c.event_occurred_at, actions.c.event_seq, actions.c.ordinal, actions.c.id)
     )
-    return [_stored(row) for row in rows]
+    return [_stored(row) for row in rows.mappings()]
+
+
+def in_flight(
+    c: Connection,
+    integration: str,
+    *,
+    kind: str,
+    object: str | None = None,  # noqa: A002  the field's own name
+) -> bool:
+    """Whether an action of that kind is claimed, or went out and its answer is not known.
+
+    `object` narrows it to one object: the one that the action's params name, else the action's own.
+    """
+    query = select(actions.c.object, actions.c.params).where(
+        actions.c.integration == integration,
+        literal_column(OPEN_ACTIONS.text),
+        actions.c.kind == kind,
+        or_(actions.c.state == "claimed", actions.c.sent_at.is_not(None)),
+    )
+    objects = (row.params.get("object") or row.object for row in c.execute(query))
+    return any(object in {None, named} for named in objects)
 
 
 def get_action(c: Connection, action_id: str) -> StoredAction | None:
@@ -116,7 +133,7 @@ def get_actions(c: Connection, ids: Iterable[str]) -> dict[str, StoredAction]:
     found: dict[str, StoredAction] = {}
     for chunk in chunks(ids):
         rows = c.execute(select(actions).where(actions.c.id.in_(chunk)))
-        found.update((row.id, _stored(row)) for row in rows)
+        found.update((row["id"], _stored(row)) for row in rows.mappings())
     return found
 
 
@@ -149,7 +166,7 @@ def find_actions(  # noqa: PLR0913  one keyword a question
     query = query.order_by(
         actions.c.updated_at.desc(), actions.c.event_seq.desc(), actions.c.ordinal.desc()
     )
-    return [_stored(row) for row in c.execute(query.limit(limit))]
+    return [_stored(row) for row in c.execute(query.limit(limit)).mappings()]
 
 
 def _places(c: Connection, event_ids: Iterable[str]) -> dict[str, tuple[datetime, int]]:
@@ -205,38 +222,6 @@ def _row(
     }
 
 
-def _stored(row: Row[Any]) -> StoredAction:
-    return StoredAction(
-        action=Action(
-            id=row.id,
-            event_id=row.event_id,
-            integration=row.integration,
-            ruleset=row.ruleset,
-            ruleset_version=row.ruleset_version,
-            rule=row.rule,
-            position=row.position,
-            kind=row.kind,
-            params=row.params,
-            mode=row.mode,
-            object=row.object,
-            record_id=row.record_id,
-            incident_id=row.incident_id,
-            scope=row.scope,
-        ),
-        event_occurred_at=row.event_occurred_at,
-        event_seq=row.event_seq,
-        state=row.state,
-        attempt=row.attempt,
-        retry_at=row.retry_at,
-        claimed_by=row.claimed_by,
-        lease_until=row.lease_until,
-        sent_at=row.sent_at,
-        request=row.request,
-        target=row.target,
-        answer=row.answer,
-        message=row.message,
-        error_kind=row.error_kind,
-        run_id=row.run_id,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
+def _stored(row: RowMapping) -> StoredAction:
+    parts: dict[str, Any] = {name: value for name, value in row.items() if name != "ordinal"}
+    return StoredAction(**parts)

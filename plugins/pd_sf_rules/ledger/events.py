@@ -1,11 +1,11 @@
 """The inbox: every event once, what was decided about it, and why."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, literal, select, update
+from sqlalchemy import Connection, RowMapping, literal, select, update
 
 from pd_sf_rules.ledger.columns import as_json
 from pd_sf_rules.ledger.inserts import chunks, insert
@@ -14,17 +14,27 @@ from pd_sf_rules.model import Event, Source, Verdict
 
 PENDING = "pending"
 EVALUATED = "evaluated"
+FACTS = (
+    "id",
+    "integration",
+    "source",
+    "type",
+    "occurred_at",
+    "agent",
+    "object",
+    "record_id",
+    "incident_id",
+)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent(Event):
     """An event and its history.
 
     `state`: pending (waits for its verdicts), evaluated, echo (our own write came back, `echo_of` is the
     action), baseline (seen at a first start, never judged). `verdicts` as JSON, one mapping a rule.
     """
 
-    event: Event
     seq: int
     state: str
     echo_of: str | None
@@ -32,11 +42,6 @@ class StoredEvent:
     run_id: str | None
     received_at: datetime
     evaluated_at: datetime | None
-
-    @property
-    def id(self) -> str:
-        """The event's id."""
-        return self.event.id
 
 
 def add_event(
@@ -85,7 +90,7 @@ def pending_events(
         .order_by(events.c.occurred_at, events.c.seq)
         .limit(limit)
     )
-    return [_event(row) for row in rows]
+    return [_event(row) for row in rows.mappings()]
 
 
 def known_ids(c: Connection, ids: Iterable[str]) -> set[str]:
@@ -126,7 +131,7 @@ def mark_evaluated(
 
 def get_event(c: Connection, event_id: str) -> StoredEvent | None:
     """The event of that id, None where it is not known."""
-    row = c.execute(select(events).where(events.c.id == event_id)).first()
+    row = c.execute(select(events).where(events.c.id == event_id)).mappings().first()
     return None if row is None else _stored(row)
 
 
@@ -158,7 +163,7 @@ def find_events(
         query = query.order_by(events.c.occurred_at, events.c.seq)
     else:
         query = query.order_by(events.c.occurred_at.desc(), events.c.seq.desc())
-    return [_stored(row) for row in c.execute(query.limit(limit))]
+    return [_stored(row) for row in c.execute(query.limit(limit)).mappings()]
 
 
 def _payload(event: Event) -> dict[str, Any]:
@@ -172,32 +177,24 @@ def _payload(event: Event) -> dict[str, Any]:
     }
 
 
-def _event(row: Row[Any]) -> Event:
-    payload = dict(row.payload)
-    linked_by = tuple(payload.pop("linked_by", ()))
-    event = Event(
-        id=row.id,
-        integration=row.integration,
-        source=row.source,
-        type=row.type,
-        occurred_at=row.occurred_at,
-        agent=row.agent,
-        object=row.object,
-        record_id=row.record_id,
-        incident_id=row.incident_id,
-        linked_by=linked_by,
-    )
-    return replace(event, **payload)
+def _event(row: RowMapping) -> Event:
+    return Event(**_facts(row))
 
 
-def _stored(row: Row[Any]) -> StoredEvent:
+def _stored(row: RowMapping) -> StoredEvent:
     return StoredEvent(
-        event=_event(row),
-        seq=row.seq,
-        state=row.state,
-        echo_of=row.echo_of,
-        verdicts=tuple(row.verdicts or ()),
-        run_id=row.run_id,
-        received_at=row.received_at,
-        evaluated_at=row.evaluated_at,
+        **_facts(row),
+        seq=row["seq"],
+        state=row["state"],
+        echo_of=row["echo_of"],
+        verdicts=tuple(row["verdicts"] or ()),
+        run_id=row["run_id"],
+        received_at=row["received_at"],
+        evaluated_at=row["evaluated_at"],
     )
+
+
+def _facts(row: RowMapping) -> dict[str, Any]:
+    payload = dict(row["payload"])
+    payload["linked_by"] = tuple(payload["linked_by"])
+    return {name: row[name] for name in FACTS} | payload
