@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, literal_column, or_, select
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger.claims import (
     claim,
+    hurry,
     mark_sent,
     record_outcome,
     release,
@@ -27,6 +28,7 @@ __all__ = [
     "find_actions",
     "get_action",
     "get_actions",
+    "hurry",
     "in_flight",
     "mark_sent",
     "open_actions",

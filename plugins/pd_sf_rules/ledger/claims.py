@@ -130,6 +130,16 @@ def release(c: Connection, ids: Iterable[str], *, owner: str | None = None) -> s
     return given
 
 
+def hurry(c: Connection, ids: Iterable[str]) -> None:
+    """Make pending actions due now, whatever their next try was set to."""
+    for chunk in chunks(ids):
+        c.execute(
+            update(actions)
+            .where(actions.c.id.in_(chunk), actions.c.state == "pending")
+            .values(retry_at=None)
+        )
+
+
 def requeue(c: Connection, ids: Iterable[str]) -> set[str]:
     """Let failed actions be tried again from the first attempt; the ids that were failed come back."""
     queued: set[str] = set()

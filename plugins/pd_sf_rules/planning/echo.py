@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pd_sf_rules.model import Change, LogEntry, Values
-from pd_sf_rules.planning.values import same_value, text_digest
+from pd_sf_rules.planning.values import instant, same_value, text_digest
 
 MATCH_WITHIN = timedelta(seconds=120)
 """How far apart the clocks of a write and of its log entry may be."""
@@ -21,6 +21,7 @@ class Expected:
     """One effect of a write of ours that has not been seen coming back. `value` None matches any value."""
 
     id: int
+    target_id: str
     effect: str
     value: Any
     action_id: str
@@ -86,8 +87,8 @@ def is_birth_echo(entry: LogEntry, *, our_user_id: str) -> bool:
     key = str(entry.incident.get("incident_key") or "")
     if not key.startswith(INCIDENT_KEY_PREFIX):
         return False
-    created = entry.incident.get("created_at")
-    if not isinstance(created, datetime) or abs(entry.created_at - created) > timedelta(seconds=2):
+    created = instant(str(entry.incident.get("created_at") or ""))
+    if created is None or abs(entry.created_at - created) > timedelta(seconds=2):
         return False
     if entry.type == "trigger":
         return True

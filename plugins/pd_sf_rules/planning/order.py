@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 from pd_sf_rules.planning.kinds import (
     CREATE_INCIDENT,
@@ -18,10 +18,8 @@ Hold = Literal["coming", "failed"]
 
 
 class OpenAction(Protocol):
-    """What ordering looks at: an action that is not done yet, in the order of its events."""
+    """What ordering looks at: an action that is not done yet."""
 
-    @property
-    def id(self) -> str: ...
     @property
     def event_id(self) -> str: ...
     @property
@@ -33,23 +31,28 @@ class OpenAction(Protocol):
     @property
     def state(self) -> str: ...
     @property
-    def retry_at(self) -> datetime | None: ...
-    @property
     def lease_until(self) -> datetime | None: ...
 
 
-@dataclass(slots=True)
-class Pair:
-    """One pair's open actions in order, and what is linked already."""
+A = TypeVar("A", bound=OpenAction)
 
-    actions: list[OpenAction] = field(default_factory=list)
+
+@dataclass(slots=True)
+class Pair(Generic[A]):
+    """One pair's open actions in the order of its events, and what is linked already."""
+
+    actions: list[A] = field(default_factory=list)
     has_incident: bool = False
     has_record: bool = False
 
 
 def next_actions(
-    pairs: Iterable[Pair], now: datetime, *, may_run: Callable[[OpenAction], bool]
-) -> list[OpenAction]:
+    pairs: Iterable[Pair[A]],
+    now: datetime,
+    *,
+    may_run: Callable[[A], bool],
+    is_due: Callable[[A], bool],
+) -> list[A]:
     """Return at most one action of each pair: the first that nothing before it holds back.
 
     - A failed action holds back the rest of its rule for that event, and nothing else.
@@ -58,18 +61,13 @@ def next_actions(
     - An action that needs the pair's incident or record waits while the action that creates it is open.
     - Note copies keep an order of their own: a note that cannot cross never delays a resolve.
     """
-    chosen = (_first(pair, now, may_run) for pair in pairs)
+    chosen = (_first(pair, now, may_run, is_due) for pair in pairs)
     return [action for action in chosen if action is not None]
 
 
-def waits(action: OpenAction, now: datetime) -> bool:
-    """Say whether somebody else is at it, or its next try is not due yet."""
-    if action.state == "claimed":
-        return action.lease_until is not None and action.lease_until > now
-    return action.retry_at is not None and action.retry_at > now
-
-
-def _first(pair: Pair, now: datetime, may_run: Callable[[OpenAction], bool]) -> OpenAction | None:
+def _first(
+    pair: Pair[A], now: datetime, may_run: Callable[[A], bool], is_due: Callable[[A], bool]
+) -> A | None:
     rules: dict[tuple[str, str, str], Hold] = {}
     lanes: dict[str, str] = {}
     creating: dict[str, Hold] = {}
@@ -79,10 +77,8 @@ def _first(pair: Pair, now: datetime, may_run: Callable[[OpenAction], bool]) -> 
         hold = rules.get(rule) or _missing(action, pair, creating)
         if hold is None and lanes.get(lane, action.event_id) != action.event_id:
             hold = "coming"
-        if hold is None and action.state == "failed":
-            hold = "failed"
-        if hold is None and waits(action, now):
-            hold = "coming"
+        if hold is None:
+            hold = _own_hold(action, now, is_due)
         if hold is None and may_run(action):
             return action
         if hold == "coming":
@@ -93,7 +89,16 @@ def _first(pair: Pair, now: datetime, may_run: Callable[[OpenAction], bool]) -> 
     return None
 
 
-def _missing(action: OpenAction, pair: Pair, creating: dict[str, Hold]) -> Hold | None:
+def _own_hold(action: A, now: datetime, is_due: Callable[[A], bool]) -> Hold | None:
+    if action.state == "failed":
+        return "failed"
+    if action.state == "claimed":
+        under_way = action.lease_until is not None and action.lease_until > now
+        return "coming" if under_way else None
+    return None if is_due(action) else "coming"
+
+
+def _missing(action: A, pair: Pair[A], creating: dict[str, Hold]) -> Hold | None:
     if needs_incident(action.kind) and not pair.has_incident:
         return creating.get(CREATE_INCIDENT)
     if needs_record(action.kind) and not pair.has_record:
@@ -101,11 +106,9 @@ def _missing(action: OpenAction, pair: Pair, creating: dict[str, Hold]) -> Hold 
     return None
 
 
-def group_by_pair(
-    actions: Sequence[OpenAction], pair_of: Callable[[OpenAction], str]
-) -> dict[str, Pair]:
+def group_by_pair(actions: Sequence[A], pair_of: Callable[[A], str]) -> dict[str, Pair[A]]:
     """Group open actions by the name of their pair, keeping their order."""
-    pairs: dict[str, Pair] = {}
+    pairs: dict[str, Pair[A]] = {}
     for action in actions:
         pairs.setdefault(pair_of(action), Pair()).actions.append(action)
     return pairs

@@ -1,0 +1,174 @@
+"""The outbox is carried out in waves: one action of each pair at a time, alike actions together in one call."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.ledger import actions, links
+from pd_sf_rules.ledger.actions import StoredAction
+from pd_sf_rules.model import Action
+from pd_sf_rules.pipeline import outcomes
+from pd_sf_rules.pipeline.effects import creations, incidents, notes, records
+from pd_sf_rules.pipeline.prepare import Task, prepare
+from pd_sf_rules.pipeline.run import Direction, Run, is_dead, owner, utc_now
+from pd_sf_rules.planning import kinds
+from pd_sf_rules.planning.order import Pair, group_by_pair, next_actions
+
+LEASE_SECONDS = 120
+WAVE = 200
+"""Most actions claimed at once, so that a wave ends well within its lease."""
+
+Effect = Callable[[Run, Sequence[Task]], None]
+
+EFFECTS: Sequence[tuple[frozenset[str], Effect]] = (
+    (frozenset({kinds.CREATE_INCIDENT}), creations.create_incidents),
+    (frozenset({kinds.CREATE_RECORD}), creations.create_records),
+    (kinds.INCIDENT_UPDATES, incidents.update_incidents),
+    (kinds.INCIDENT_EXTRAS - {kinds.ADD_NOTE, kinds.COPY_COMMENT}, incidents.extend_incidents),
+    (frozenset({kinds.UPDATE_RECORD}), records.update_records),
+    (frozenset({kinds.ADD_NOTE, kinds.COPY_COMMENT}), notes.add_notes),
+    (frozenset({kinds.POST_COMMENT, kinds.COPY_NOTE}), notes.post_comments),
+)
+
+
+def apply(
+    run: Run, direction: Direction, *, eager: bool = False, patience: float = 0.0
+) -> dict[str, int]:
+    """Carry out the open actions of one direction; return the counts `applied`, `skipped`, `failed`, `waiting`.
+
+    `eager` tries again at once what only waits for its next try. `patience` is how many seconds this call may
+    spend waiting for a next try. What still waits afterwards stays in the ledger for the next run.
+    """
+    _take_over(run)
+    until = time.monotonic() + patience
+    tried: set[str] = set()
+    while True:
+        chosen = _choose(run, direction, lambda a: eager and a.id not in tried)
+        if not chosen:
+            pause = _until_next_try(run, direction)
+            if pause is None or time.monotonic() + pause > until:
+                return _counts(run, direction)
+            time.sleep(pause)
+            continue
+        tried |= {action.id for action in chosen}
+        if not carry_out(run, chosen):
+            return _counts(run, direction)
+
+
+def carry_out(run: Run, chosen: Sequence[StoredAction]) -> int:
+    """Claim these actions and carry out those that nobody else took; return how many that were."""
+    ids = [stored.id for stored in chosen]
+    with run.ledger.begin() as c:
+        actions.hurry(c, ids)
+        taken = actions.claim(c, ids, owner=owner(), now=utc_now(), lease_seconds=LEASE_SECONDS)
+        found = actions.get_actions(c, taken)
+    claimed = [found[i] for i in ids if i in found]
+    ready, refused = prepare(run, claimed)
+    with run.ledger.begin() as c:
+        for action, error in refused:
+            outcomes.failed(c, run, action, error)
+    for family, effect in EFFECTS:
+        tasks = [task for task in ready if task.action.kind in family]
+        if tasks:
+            _carry_out_family(run, effect, tasks)
+    return len(claimed)
+
+
+def _carry_out_family(run: Run, effect: Effect, tasks: Sequence[Task]) -> None:
+    """Run one effect; an error that is nobody's own (no connection, say) is recorded on each action not concluded."""
+    try:
+        effect(run, tasks)
+    except SyncError as error:
+        with run.ledger.begin() as c:
+            for task in tasks:
+                stored = actions.get_action(c, task.action.id)
+                if stored is not None and stored.state == "claimed":
+                    outcomes.failed(c, run, stored, error)
+
+
+def _choose(
+    run: Run, direction: Direction, eagerly: Callable[[StoredAction], bool]
+) -> list[StoredAction]:
+    now = utc_now()
+    with run.ledger.read() as c:
+        waiting = actions.open_actions(c, run.name)
+        pairs = _pairs(c, run, waiting)
+    chosen = next_actions(
+        pairs,
+        now,
+        may_run=lambda a: _belongs(a, direction),
+        is_due=lambda a: outcomes.is_due(a, now, eager=eagerly(a)),
+    )
+    return chosen[:WAVE]
+
+
+def _belongs(action: Action, direction: Direction) -> bool:
+    if action.kind in kinds.NOTE_COPIES:
+        return direction == "notes"
+    return action.event_id.startswith(f"{direction}:")
+
+
+def _pairs(c: Connection, run: Run, waiting: Sequence[StoredAction]) -> list[Pair[StoredAction]]:
+    """Group the open actions by pair: an incident's actions go with the record it is linked to."""
+    of_incident = links.links_of_incidents(
+        c, run.name, {a.incident_id for a in waiting if a.incident_id}
+    )
+    of_record = links.links_of_records(c, run.name, {a.record_id for a in waiting if a.record_id})
+
+    def pair_of(stored: StoredAction) -> str:
+        if stored.record_id:
+            return stored.record_id
+        incident_id = stored.incident_id or ""
+        linked = of_incident.get(incident_id, [])
+        return linked[0].record_id if linked else incident_id
+
+    pairs = group_by_pair(waiting, pair_of)
+    for pair in pairs.values():
+        of_pair = pair.actions
+        linked = any(
+            of_record.get(a.record_id or "") or of_incident.get(a.incident_id or "")
+            for a in of_pair
+        )
+        pair.has_incident = linked or any(a.incident_id for a in of_pair)
+        pair.has_record = linked or any(a.record_id for a in of_pair)
+    return list(pairs.values())
+
+
+def _take_over(run: Run) -> None:
+    """Give back what a process of this host claimed and, being dead, will never conclude."""
+    with run.ledger.read() as c:
+        claimed = [a for a in actions.open_actions(c, run.name) if a.state == "claimed"]
+    orphans = [a.id for a in claimed if a.claimed_by and is_dead(a.claimed_by)]
+    if orphans:
+        with run.ledger.begin() as c:
+            actions.release(c, orphans)
+
+
+def _until_next_try(run: Run, direction: Direction) -> float | None:
+    """Return the seconds until the next try of this direction is due; None when nothing waits for one."""
+    now = utc_now()
+    with run.ledger.read() as c:
+        times = [
+            a.retry_at
+            for a in actions.open_actions(c, run.name)
+            if a.state == "pending" and a.retry_at is not None and _belongs(a, direction)
+        ]
+    if not times:
+        return None
+    return max(min(times) - now, timedelta(milliseconds=50)).total_seconds()
+
+
+def _counts(run: Run, direction: Direction) -> dict[str, int]:
+    with run.ledger.read() as c:
+        touched = actions.find_actions(c, integration=run.name, run_id=run.id, limit=1_000_000)
+        waiting = actions.open_actions(c, run.name)
+    states = [stored.state for stored in touched if _belongs(stored, direction)]
+    return {
+        "applied": states.count("applied"),
+        "skipped": states.count("skipped"),
+        "failed": states.count("failed"),
+        "waiting": sum(a.state == "pending" and _belongs(a, direction) for a in waiting),
+    }

@@ -1,0 +1,130 @@
+"""Pending events meet the rules in force: verdicts and the plan are written in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from pd_sf_rules.ledger import actions, events, links, rulesets as versions
+from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Action, Event, Link, Source, Values, Verdict
+from pd_sf_rules.pipeline.rulebook import Rulebook
+from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.planning.planner import plan
+from pd_sf_rules.systems.pagerduty.incidents import fetch_incidents
+from pd_sf_rules.systems.salesforce.changes import fetch_records
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One event as it was judged, with the plan that follows."""
+
+    event: Event
+    verdicts: Sequence[Verdict]
+    actions: Sequence[Action]
+
+
+def evaluate(run: Run, rulebook: Rulebook, source: Source) -> dict[str, int]:
+    """Judge every pending event of one side; return the counts `evaluated`, `matched` and `planned`.
+
+    Raises the errors of the systems where a rule needs the linked other side and it cannot be read: the events
+    then stay pending.
+    """
+    counts = {"evaluated": 0, "matched": 0, "planned": 0}
+    while True:
+        with run.ledger.read() as c:
+            pending = events.pending_events(c, run.name, source, limit=BATCH)
+        if not pending:
+            return counts
+        judged = judge(run, rulebook, pending)
+        with run.ledger.begin() as c:
+            _write(c, run, rulebook, judged)
+        counts["evaluated"] += len(judged)
+        counts["matched"] += sum(any(v.matched for v in one.verdicts) for one in judged)
+        counts["planned"] += sum(len(one.actions) for one in judged)
+
+
+def judge(run: Run, rulebook: Rulebook, pending: Sequence[Event]) -> list[Judged]:
+    """Return the verdicts and plans of these events; reads the other side where a rule needs it, writes nothing."""
+    with run.ledger.read() as c:
+        pairs = _pairs(c, run, pending)
+    records = _linked_records(run, rulebook, pending, pairs)
+    incidents = _linked_incidents(run, rulebook, pending, pairs)
+    judged = []
+    for bare in pending:
+        linked = pairs.get(bare.id, [])
+        of_event = {link.object: records.get(link.record_id, {}) for link in reversed(linked)}
+        event = _completed(bare, linked, incidents)
+        outcome = rulebook.compiled.evaluate(event, of_event)
+        judged.append(Judged(event, outcome.verdicts, plan(event, outcome.matches)))
+    return judged
+
+
+def _write(c: Connection, run: Run, rulebook: Rulebook, judged: Iterable[Judged]) -> None:
+    for one in judged:
+        actions.add_actions(c, one.actions)
+        events.mark_evaluated(c, one.event, one.verdicts, run_id=run.id)
+    for ruleset in rulebook.rulesets:
+        versions.remember(
+            c, ruleset.path, ruleset.name, ruleset.version, ruleset.text, now=utc_now()
+        )
+
+
+def _pairs(c: Connection, run: Run, pending: Sequence[Event]) -> dict[str, list[Link]]:
+    """Return the links of each event's record or incident, oldest first."""
+    records = [e.record_id for e in pending if e.source == SALESFORCE and e.record_id]
+    incidents = [e.incident_id for e in pending if e.source == PAGERDUTY and e.incident_id]
+    by_record = links.links_of_records(c, run.name, records)
+    by_incident = links.links_of_incidents(c, run.name, incidents)
+    return {
+        e.id: by_record.get(e.record_id or "", [])
+        if e.source == SALESFORCE
+        else by_incident.get(e.incident_id or "", [])
+        for e in pending
+    }
+
+
+def _completed(event: Event, linked: Sequence[Link], incidents: Mapping[str, Values]) -> Event:
+    made_by = tuple(dict.fromkeys(link.ruleset for link in linked if link.ruleset))
+    if event.source == PAGERDUTY or not linked:
+        return replace(event, linked_by=made_by)
+    found = [incidents[link.incident_id] for link in linked if link.incident_id in incidents]
+    return replace(event, linked_by=made_by, incident=_current(found))
+
+
+def _current(incidents: Sequence[Values]) -> Values:
+    """Return the newest open incident of a record, else its newest."""
+    is_open = [one for one in incidents if one.get("status") != "resolved"]
+    return (is_open or incidents or [{}])[-1]
+
+
+def _linked_incidents(
+    run: Run, rulebook: Rulebook, pending: Sequence[Event], pairs: Mapping[str, Sequence[Link]]
+) -> dict[str, Values]:
+    wanted = {
+        link.incident_id
+        for event in pending
+        if event.source == SALESFORCE and rulebook.compiled.needs_incident(event.object or "")
+        for link in pairs.get(event.id, [])
+    }
+    if not wanted:
+        return {}
+    custom = rulebook.compiled.needs_custom_fields()
+    return fetch_incidents(run.pagerduty, sorted(wanted), custom_fields=custom)
+
+
+def _linked_records(
+    run: Run, rulebook: Rulebook, pending: Sequence[Event], pairs: Mapping[str, Sequence[Link]]
+) -> dict[str, Values]:
+    wanted: dict[str, set[str]] = {}
+    for event in pending:
+        if event.source == PAGERDUTY:
+            for link in pairs.get(event.id, []):
+                wanted.setdefault(link.object, set()).add(link.record_id)
+    records: dict[str, Values] = {}
+    for name, ids in wanted.items():
+        fields = rulebook.compiled.needs_record(name)
+        if fields:
+            records |= fetch_records(run.salesforce, name, sorted(ids), fields)
+    return records

@@ -1,0 +1,181 @@
+"""What an action needs before it can go out: its event, its pair, the other side as it is now, its texts rendered."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.ledger import events, links
+from pd_sf_rules.ledger.actions import StoredAction
+from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Action, Event, Link, Values
+from pd_sf_rules.pipeline.run import Run
+from pd_sf_rules.planning.kinds import CREATE_INCIDENT, needs_incident
+from pd_sf_rules.rules.templates import names, render_params, template_context
+from pd_sf_rules.systems.pagerduty.incidents import fetch_incidents
+from pd_sf_rules.systems.salesforce.changes import fetch_records
+
+RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One claimed action, ready to be carried out.
+
+    `incidents` are the incidents of its pair as they are now (empty unless the action needs them), oldest
+    link first; `params` its parameters with every template rendered.
+    """
+
+    action: StoredAction
+    event: Event
+    links: Sequence[Link]
+    incidents: Mapping[str, Values]
+    params: Mapping[str, Any]
+
+    @property
+    def records(self) -> list[tuple[str, str]]:
+        """The (object, record id) this action writes to: the event's record, or the linked ones of the rule's object."""
+        if self.event.source == SALESFORCE and self.event.record_id:
+            return [(self.event.object or "", self.event.record_id)]
+        wanted = (self.action.object or "").casefold()
+        return [
+            (link.object, link.record_id) for link in self.links if link.object.casefold() == wanted
+        ]
+
+    def open_incidents(self) -> list[str]:
+        """Return the ids of the pair's incidents that are not resolved."""
+        return [i for i, values in self.incidents.items() if values.get("status") != RESOLVED]
+
+
+def prepare(
+    run: Run, claimed: Sequence[StoredAction]
+) -> tuple[list[Task], list[tuple[StoredAction, SyncError]]]:
+    """Return the tasks that are ready, and the actions that cannot be prepared with the error of each."""
+    with run.ledger.read() as c:
+        found = {action.event_id: _event(c, action.event_id) for action in claimed}
+        linked = _links(c, run, claimed, found)
+    ready: list[Task] = []
+    refused: list[tuple[StoredAction, SyncError]] = []
+    incidents: dict[str, Values] = {}
+    incident_error = _read_incidents(run, claimed, linked, incidents)
+    for action in claimed:
+        try:
+            if _wants_incidents(action) and incident_error is not None:
+                raise incident_error
+            of_pair = {
+                i: incidents[i] for i in _incident_ids(action, linked[action.id]) if i in incidents
+            }
+            task = Task(action, found[action.event_id], linked[action.id], of_pair, {})
+            ready.append(replace(task, params=_rendered(run, task)))
+        except SyncError as error:
+            refused.append((action, error))
+    return ready, refused
+
+
+def _event(c: Connection, event_id: str) -> Event:
+    stored = events.get_event(c, event_id)
+    if stored is None:
+        raise LookupError(f"The ledger holds an action of the unknown event {event_id}.")
+    return stored
+
+
+def _links(
+    c: Connection, run: Run, plans: Sequence[Action], found: Mapping[str, Event]
+) -> dict[str, list[Link]]:
+    """Return the links of each action's pair that its scope allows, by action id."""
+    by_record = links.links_of_records(c, run.name, [a.record_id for a in plans if a.record_id])
+    by_incident = links.links_of_incidents(
+        c, run.name, [a.incident_id for a in plans if a.incident_id]
+    )
+    chosen: dict[str, list[Link]] = {}
+    for action in plans:
+        from_salesforce = found[action.event_id].source == SALESFORCE
+        pair = (
+            by_record.get(action.record_id or "", [])
+            if from_salesforce
+            else by_incident.get(action.incident_id or "", [])
+        )
+        mine = action.scope == "all"
+        chosen[action.id] = [link for link in pair if mine or link.ruleset == action.ruleset]
+    return chosen
+
+
+def _incident_ids(action: Action, pair: Sequence[Link]) -> list[str]:
+    if action.incident_id:
+        return [action.incident_id]
+    return list(dict.fromkeys(link.incident_id for link in pair))
+
+
+def _wants_incidents(action: Action) -> bool:
+    if needs_incident(action.kind) or action.kind == CREATE_INCIDENT:
+        return True
+    return any(n.split(".")[0] == "incident" or n == "links.incident_url" for n in _named(action))
+
+
+def _named(action: Action) -> frozenset[str]:
+    return frozenset().union(*(names(text) for text in _texts(action.params)))
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _read_incidents(
+    run: Run,
+    plans: Sequence[Action],
+    linked: Mapping[str, Sequence[Link]],
+    incidents: dict[str, Values],
+) -> SyncError | None:
+    """Fill `incidents` with the incidents these actions need, as they are now; return what went wrong, if anything."""
+    wanting = [action for action in plans if _wants_incidents(action)]
+    wanted = {i for action in wanting for i in _incident_ids(action, linked[action.id])}
+    custom = any(n.startswith("incident.custom_fields") for a in wanting for n in _named(a))
+    try:
+        if wanted:
+            incidents |= fetch_incidents(run.pagerduty, sorted(wanted), custom_fields=custom)
+    except SyncError as error:
+        return error
+    return None
+
+
+def _rendered(run: Run, task: Task) -> Mapping[str, Any]:
+    """Render the parameters; raises ConfigError for a template that names what is not there."""
+    named = _named(task.action)
+    if not named:
+        return task.action.params
+    event = _with_both_sides(run, task, named)
+    records = task.records
+    urls = {
+        "record_url": run.salesforce.record_url(*records[0])
+        if records and "links.record_url" in named
+        else "",
+        "incident_url": str(event.incident.get("html_url") or ""),
+    }
+    rule = {
+        "name": task.action.rule,
+        "ruleset": task.action.ruleset,
+        "version": task.action.ruleset_version,
+    }
+    return render_params(task.action.params, template_context(event, rule=rule, links=urls))
+
+
+def _with_both_sides(run: Run, task: Task, named: frozenset[str]) -> Event:
+    event = task.event
+    if event.source == SALESFORCE:
+        newest = next((task.incidents[i] for i in reversed(task.open_incidents())), {})
+        return replace(event, incident=newest or event.incident)
+    if event.source == PAGERDUTY and not event.record and task.records:
+        object_name, record_id = task.records[0]
+        fields = sorted(n.removeprefix("record.") for n in named if n.startswith("record."))
+        if fields:
+            found = fetch_records(run.salesforce, object_name, [record_id], fields)
+            return replace(event, object=object_name, record=found.get(record_id, {}))
+    return event

@@ -1,0 +1,142 @@
+"""PagerDuty log entries become events: each once, by its own id; the reflections of our own writes are set aside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pd_sf_rules.ledger import cursors, events, expectations, snapshots
+from pd_sf_rules.model import PAGERDUTY, Event, LogEntry, Values, Window
+from pd_sf_rules.pipeline.expected import awaited
+from pd_sf_rules.pipeline.pulled import Pulled
+from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.planning.echo import Expected, is_birth_echo, match_entry
+from pd_sf_rules.planning.windows import live_window
+from pd_sf_rules.systems.pagerduty.changes import pull_log_entries
+
+STREAM = "pagerduty:log_entries"
+INCIDENT = "incident"
+PAGE = 500
+
+
+@dataclass(slots=True)
+class _Page:
+    """What the ledger knows about the incidents of one page of entries."""
+
+    snapshots: dict[str, snapshots.Snapshot]
+    expected: dict[str, list[Expected]] = field(default_factory=dict)
+
+
+def pull_pagerduty(run: Run, *, given: Window | None = None) -> list[Pulled]:
+    """Record an event for each log entry that is new; `given` leaves the cursor alone.
+
+    Raises the errors of systems.pagerduty; what was recorded before an error stays recorded.
+    """
+    window, started_at, baseline_only = look(run, STREAM, given)
+    entries = pull_log_entries(run.pagerduty, window)
+    our_user_id = run.pagerduty.user_id() if entries else ""
+    new = 0
+    for start in range(0, len(entries), PAGE):
+        with run.ledger.begin() as c:
+            fresh = _unknown(c, run, entries[start : start + PAGE], started_at)
+            page = _known(c, run, fresh)
+            for entry in fresh:
+                new += _record(c, run, page, entry, our_user_id, baseline_only=baseline_only)
+    return [Pulled(STREAM, window, new)]
+
+
+def look(run: Run, stream: str, given: Window | None) -> tuple[Window, datetime, bool]:
+    """Return what to read of a PagerDuty stream, since when entries count, and whether this is the silent first look."""
+    now = run.pagerduty.server_now()
+    if given is not None:
+        return Window(given.start, min(given.end, now), moves_cursor=False), given.start, False
+    with run.ledger.begin() as c:
+        cursor = cursors.get_cursor(c, run.name, stream)
+        first = cursor is None
+        if cursor is None:
+            cursor = cursors.start_cursor(c, run.name, stream, run.integration.start_at(now))
+    silent = first and run.integration.start_from == "now"
+    return live_window(cursor.position, now), cursor.started_at, silent
+
+
+def event_id(run: Run, entry: LogEntry) -> str:
+    """Name the event of one log entry; the same entry has the same name in every run."""
+    return f"{PAGERDUTY}:{run.name}:{entry.id}"
+
+
+def _unknown(
+    c: Connection, run: Run, entries: Sequence[LogEntry], started_at: datetime
+) -> list[LogEntry]:
+    recent = [entry for entry in entries if entry.created_at >= started_at]
+    known = events.known_ids(c, [event_id(run, entry) for entry in recent])
+    unique = {entry.id: entry for entry in recent if event_id(run, entry) not in known}
+    return list(unique.values())
+
+
+def _known(c: Connection, run: Run, entries: Sequence[LogEntry]) -> _Page:
+    ids = sorted({entry.incident_id for entry in entries})
+    page = _Page(snapshots.get_snapshots(c, run.name, PAGERDUTY, INCIDENT, ids))
+    for expectation in awaited(c, run.name, PAGERDUTY, ids):
+        page.expected.setdefault(expectation.target_id, []).append(expectation)
+    return page
+
+
+def _record(
+    c: Connection, run: Run, page: _Page, entry: LogEntry, our_user_id: str, *, baseline_only: bool
+) -> int:
+    snapshot = page.snapshots.get(entry.incident_id)
+    event = _event(run, entry, snapshot)
+    if entry.incident:
+        page.snapshots[entry.incident_id] = _save(c, run, entry, snapshot)
+    if baseline_only:
+        events.add_event(c, event, state="baseline", run_id=run.id)
+        return 0
+    expected = page.expected.get(entry.incident_id, [])
+    mine = match_entry(entry, expected, our_user_id=our_user_id)
+    if mine is not None:
+        expected.remove(mine)
+        expectations.consume(c, mine.id, event.id)
+        events.add_event(c, event, state="echo", echo_of=mine.action_id, run_id=run.id)
+        return 0
+    if is_birth_echo(entry, our_user_id=our_user_id):
+        events.add_event(c, event, state="echo", run_id=run.id)
+        return 0
+    return int(events.add_event(c, event, state="pending", run_id=run.id))
+
+
+def _event(run: Run, entry: LogEntry, snapshot: snapshots.Snapshot | None) -> Event:
+    return Event(
+        id=event_id(run, entry),
+        integration=run.name,
+        source=PAGERDUTY,
+        type=entry.type,
+        occurred_at=entry.created_at,
+        agent=entry.agent,
+        incident_id=entry.incident_id,
+        incident=plain(entry.incident),
+        old_incident=_old(entry, snapshot),
+        detail={**entry.detail, "log_entry": entry.id, "raw_type": entry.raw_type},
+    )
+
+
+def _old(entry: LogEntry, snapshot: snapshots.Snapshot | None) -> Values:
+    if snapshot is not None:
+        return snapshot.values
+    return dict.fromkeys(entry.incident) if entry.type == "trigger" else {}
+
+
+def _save(
+    c: Connection, run: Run, entry: LogEntry, snapshot: snapshots.Snapshot | None
+) -> snapshots.Snapshot:
+    now = utc_now()
+    values = plain(entry.incident)
+    snapshots.merge_snapshot(c, run.name, PAGERDUTY, INCIDENT, entry.incident_id, values, now=now)
+    version = snapshot.version + 1 if snapshot else 1
+    return snapshots.Snapshot(entry.incident_id, values, entry.created_at, version, now)
+
+
+def plain(values: Values) -> dict[str, Any]:
+    """Return the values as JSON can hold them: instants as ISO text."""
+    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in values.items()}

@@ -1,0 +1,109 @@
+"""One pass over one integration: who it talks to, where it remembers, and under which id."""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Literal, Self
+
+from pd_sf_rules.connections import ConnectionSpec
+from pd_sf_rules.ledger.database import Ledger
+from pd_sf_rules.model import ApiUsage
+from pd_sf_rules.settings import Integration
+from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
+from pd_sf_rules.systems.pagerduty.lookups import Lookups
+from pd_sf_rules.systems.salesforce.client import SalesforceClient
+
+Direction = Literal["salesforce", "pagerduty", "notes"]
+Connect = Callable[[str], ConnectionSpec]
+
+
+@dataclass(slots=True)
+class Run:
+    """Clients are opened at first use, so a run with nothing to do costs no login. Use it as a context manager."""
+
+    id: str
+    integration: Integration
+    ledger: Ledger
+    connect: Connect
+    _salesforce: SalesforceClient | None = field(default=None, repr=False)
+    _pagerduty: PagerDutyClient | None = field(default=None, repr=False)
+    _lookups: Lookups | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The integration's name."""
+        return self.integration.name
+
+    @property
+    def salesforce(self) -> SalesforceClient:
+        """The Salesforce client of this run."""
+        if self._salesforce is None:
+            self._salesforce = SalesforceClient(self.connect(self.integration.salesforce_conn_id))
+        return self._salesforce
+
+    @property
+    def pagerduty(self) -> PagerDutyClient:
+        """The PagerDuty client of this run."""
+        if self._pagerduty is None:
+            self._pagerduty = PagerDutyClient(self.connect(self.integration.pagerduty_conn_id))
+        return self._pagerduty
+
+    @property
+    def lookups(self) -> Lookups:
+        """Names to ids of the PagerDuty account, remembered for this run."""
+        if self._lookups is None:
+            self._lookups = Lookups(self.pagerduty)
+        return self._lookups
+
+    def usage(self) -> dict[str, ApiUsage]:
+        """Return the API calls made so far, by system; a system that was not called is absent."""
+        clients = {"salesforce": self._salesforce, "pagerduty": self._pagerduty}
+        return {name: client.usage() for name, client in clients.items() if client is not None}
+
+    def close(self) -> None:
+        """Close the clients that were opened."""
+        for client in (self._salesforce, self._pagerduty):
+            if client is not None:
+                client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def utc_now() -> datetime:
+    """Return this machine's clock, for leases and retries; cursors use the servers' clocks."""
+    return datetime.now(UTC)
+
+
+def owner() -> str:
+    """Name this process as `host/pid/start`, so that a claim of a process that died is known at once."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def is_dead(name: str) -> bool:
+    """Say whether the process that `owner` named ran on this host and is gone. False when that cannot be told."""
+    host, _, rest = name.partition("/")
+    pid, _, started = rest.partition("/")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    return _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """Return the kernel's start tick of a process, which tells a reused pid apart; "" if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - hot path
+            return stat.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
