@@ -10,7 +10,7 @@ from sandbox.pagerduty.shapes import Actor, Doc, Refusal, parse_instant, to_seco
 from sandbox.pagerduty.state import PagerDutyState
 
 FROM_MISSING = (
-    "You must specify a user's email address in the \"From\" header to perform this action"
+    'You must specify a user\'s email address in the "From" header to perform this action'
 )
 SCOPES = frozenset(
     f"{name}.{right}"
@@ -47,7 +47,9 @@ def authenticate(state: PagerDutyState, authorization: str | None) -> Caller:
         if known is None:
             raise _unauthorized()
         return Caller(key, known.user_id, known.read_only)
-    token = state.store.get("oauth_token", credential.strip()) if scheme.lower() == "bearer" else None
+    token = (
+        state.store.get("oauth_token", credential.strip()) if scheme.lower() == "bearer" else None
+    )
     if token is None or parse_instant(token["expires_at"]) <= state.now():
         raise _unauthorized()
     return Caller(credential, scopes=frozenset(token["scopes"]))
@@ -122,7 +124,10 @@ class RateLimit:
             self._used.clear()
         limits = self._state.limits
         nearest: tuple[int, int] | None = None
-        for scope, limit in (("", limits.per_minute), (operation, limits.per_operation.get(operation, 0))):  # noqa: E501
+        for scope, limit in (
+            ("", limits.per_minute),
+            (operation, limits.per_operation.get(operation, 0)),
+        ):
             if limit:
                 self._used[caller.credential, scope] += 1
                 left = limit - self._used[caller.credential, scope]

@@ -96,7 +96,9 @@ def create_app(state: PagerDutyState) -> Starlette:
     routes += [
         Route("/oauth/token", _token_endpoint(state), methods=["POST"]),
         Route("/v2/enqueue", _events_endpoint(state, events.enqueue), methods=["POST"]),
-        Route("/v2/change/enqueue", _events_endpoint(state, events.enqueue_change), methods=["POST"]),
+        Route(
+            "/v2/change/enqueue", _events_endpoint(state, events.enqueue_change), methods=["POST"]
+        ),
     ]
 
     @asynccontextmanager

@@ -12,7 +12,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.pagerduty import access, timers
-from sandbox.pagerduty.shapes import Actor, Doc, Refusal, arguments_error, invalid, parse_instant, to_seconds
+from sandbox.pagerduty.shapes import (
+    Actor,
+    Doc,
+    Refusal,
+    arguments_error,
+    invalid,
+    parse_instant,
+    to_seconds,
+)
 from sandbox.pagerduty.state import PagerDutyState
 
 DEFAULT_LIMIT = 25
@@ -67,7 +75,9 @@ class Call:
         try:
             instant = parse_instant(text.replace(" ", "+"))
         except ValueError:
-            raise Refusal(400, 2004, "Invalid Since/Until Parameters", [f"{name} is invalid"]) from None
+            raise Refusal(
+                400, 2004, "Invalid Since/Until Parameters", [f"{name} is invalid"]
+            ) from None
         return to_seconds(instant + timedelta(seconds=1 if instant.microsecond else 0))
 
 
@@ -83,9 +93,7 @@ class Page:
     limit: int
     with_total: bool
 
-    def answer(
-        self, name: str, items: list[Doc], *, more: bool, total: Callable[[], int]
-    ) -> Doc:
+    def answer(self, name: str, items: list[Doc], *, more: bool, total: Callable[[], int]) -> Doc:
         """The page envelope: `total` is null unless it was asked for."""
         return {
             name: items,
@@ -175,4 +183,3 @@ def route(
             return refused(refusal, headers)
 
     return Route(path, endpoint, methods=[method])
-

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sandbox.pagerduty import entries, incidents, notes, webhooks
+from sandbox.pagerduty import checks, entries, incidents, notes, webhooks
 from sandbox.pagerduty.shapes import Actor, Doc, Refusal, invalid, ref
 from sandbox.pagerduty.state import PagerDutyState
 
@@ -122,7 +122,9 @@ def _acknowledge(state: PagerDutyState, actor: Actor, doc: Doc) -> None:
         state, doc, "acknowledge", actor, "Acknowledged",
         acknowledgement_timeout=service.get("acknowledgement_timeout"),
     )  # fmt: skip
-    if actor.kind == "user" and [item["assignee"]["id"] for item in doc["assignments"]] != [actor.id]:
+    if actor.kind == "user" and [item["assignee"]["id"] for item in doc["assignments"]] != [
+        actor.id
+    ]:
         doc["assignments"] = incidents.assignments(state, [actor.id])
         _log_assignment(state, actor, doc, "assign")
     webhooks.announce(state, "incident.acknowledged", doc, actor)
@@ -152,7 +154,7 @@ def resolve(
     doc["resolve_reason"] = dict(reason) if reason else None
     doc["acknowledgements"] = []
     doc["assignments"] = []
-    members = {"note": resolution} if resolution else {}
+    members: dict[str, Any] = {"note": resolution} if resolution else {}
     entries.record(state, doc, "resolve", actor, "Resolved", **members)
     state.store.execute(
         "UPDATE alerts SET status = 'resolved', doc = json_set(doc, '$.status', 'resolved')"
@@ -168,7 +170,7 @@ def _reopen(state: PagerDutyState, actor: Actor, doc: Doc) -> None:
     _moved(state, actor, doc, "triggered")
     doc["resolved_at"] = None
     doc["resolve_reason"] = None
-    people = incidents.on_call(state, doc["escalation_policy"]["id"])
+    people = checks.on_call(state, doc["escalation_policy"]["id"])
     doc["assignments"] = incidents.assignments(state, people)
     entries.record(state, doc, "reopen", actor, "Reopened")
     _log_assignment(state, actor, doc, "assign")
@@ -182,7 +184,7 @@ def _log_assignment(state: PagerDutyState, actor: Actor, doc: Doc, kind: str) ->
 
 def assign(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
     """Reassign to people directly: the policy is no longer followed."""
-    people = incidents.resolve_assignees(state, value)
+    people = checks.assignee_ids(state, value)
     doc["assignments"] = incidents.assignments(state, people)
     doc["assigned_via"] = "direct_assignment"
     _log_assignment(state, actor, doc, "assign")
@@ -192,10 +194,10 @@ def assign(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
 
 def delegate(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
     """Hand over to another escalation policy, from its first level."""
-    policy = incidents.resolve_policy(state, value)
+    policy = checks.policy_id(state, value)
     doc["escalation_policy"] = ref("escalation_policy", policy)
     doc["_escalation_level"] = 1
-    _by_policy(state, doc, incidents.on_call(state, policy))
+    _by_policy(state, doc, checks.on_call(state, policy))
     _log_assignment(state, actor, doc, "delegate")
     webhooks.announce(state, "incident.delegated", doc, actor)
 
@@ -208,7 +210,7 @@ def escalate(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
     if doc["urgency"] == "low" or not known_level:
         raise Refusal(400, 1006, "Cannot Escalate", ["Incident cannot be escalated to this level"])
     doc["_escalation_level"] = value
-    _by_policy(state, doc, incidents.on_call(state, policy, value))
+    _by_policy(state, doc, checks.on_call(state, policy, value))
     _log_assignment(state, actor, doc, "escalate")
     webhooks.announce(state, "incident.escalated", doc, actor)
 
@@ -221,7 +223,7 @@ def _by_policy(state: PagerDutyState, doc: Doc, people: Sequence[str]) -> None:
 
 def set_priority(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
     """Set or clear the priority; the entry's channel tells old and new."""
-    new = incidents.resolve_priority(state, value)
+    new = checks.priority_id(state, value)
     old = doc["priority"]["id"] if doc["priority"] else None
     if new == old:
         return
@@ -238,8 +240,7 @@ def _named(state: PagerDutyState, priority_id: str | None) -> Doc | None:
 
 def set_urgency(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
     """high or low; there is no webhook for it."""
-    if value not in incidents.URGENCIES:
-        raise invalid("Urgency is invalid")
+    checks.urgency(value)
     if value == doc["urgency"]:
         return
     channel = {"old_urgency": doc["urgency"], "new_urgency": value}
@@ -270,7 +271,7 @@ def set_title(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None
 
 def set_incident_type(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
     """Another enabled incident type, by name or id."""
-    name = incidents.resolve_type(state, value)
+    name = checks.incident_type(state, value)
     old = doc["incident_type"]["name"]
     if name == old:
         return
@@ -281,7 +282,7 @@ def set_incident_type(state: PagerDutyState, actor: Actor, doc: Doc, value: Any)
 
 def set_conference_bridge(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
     """A conference number or address, or null for none."""
-    bridge = incidents.resolve_bridge(value)
+    bridge = checks.conference_bridge(value)
     if bridge == doc["conference_bridge"]:
         return
     old, doc["conference_bridge"] = doc["conference_bridge"], bridge
@@ -291,11 +292,8 @@ def set_conference_bridge(state: PagerDutyState, actor: Actor, doc: Doc, value: 
 
 def set_service(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
     """Move the incident to another service."""
-    identifier = str(value.get("id")) if isinstance(value, Mapping) else ""
-    service = state.store.get("service", identifier)
-    if service is None:
-        raise Refusal(404, 5002, "Service Not Found")
-    old = doc["service"]["id"]
+    service = checks.service(state, value)
+    old, identifier = doc["service"]["id"], service["id"]
     if old == identifier:
         return
     doc["service"] = ref("service", identifier)

@@ -129,7 +129,9 @@ def request_responders(state: PagerDutyState, actor: Actor, incident_id: str, bo
 def _responder_target(state: PagerDutyState, value: Any) -> Doc:
     target = value.get("responder_request_target", value) if isinstance(value, Mapping) else {}
     kind = str(target.get("type", "")).removesuffix("_reference")
-    if kind not in ("user", "escalation_policy") or not state.store.get(kind, str(target.get("id"))):
+    if kind not in ("user", "escalation_policy") or not state.store.get(
+        kind, str(target.get("id"))
+    ):
         raise invalid("Responder request target is invalid")
     return ref(kind, str(target["id"]))
 
@@ -156,7 +158,9 @@ def _add_responder(
     webhooks.announce(state, "incident.responder.added", doc, actor, data)
 
 
-def set_custom_fields(state: PagerDutyState, actor: Actor, incident_id: str, body: Any) -> list[Doc]:
+def set_custom_fields(
+    state: PagerDutyState, actor: Actor, incident_id: str, body: Any
+) -> list[Doc]:
     """PUT custom_fields/values by name or id; the values of all fields afterwards."""
     if not isinstance(body, list):
         raise invalid("Custom fields must be a list")
@@ -177,9 +181,7 @@ def set_custom_fields(state: PagerDutyState, actor: Actor, incident_id: str, bod
         return rendering.custom_field_values(state, doc)
 
 
-def _log_custom_fields(
-    state: PagerDutyState, actor: Actor, doc: Doc, changed: list[Doc]
-) -> None:
+def _log_custom_fields(state: PagerDutyState, actor: Actor, doc: Doc, changed: list[Doc]) -> None:
     changeset = [f"{field['name']} changed" for field in changed]
     entries.record(
         state, doc, "custom_field_value_change", actor, "Custom fields changed",

@@ -120,9 +120,7 @@ def list_workflows(call: Call) -> Answer:
     for doc in call.state.store.all("incident_workflow"):
         if query in doc["name"].casefold():
             workflow = rendering.resource(call.state, "incident_workflow", doc)
-            shown.append(
-                workflow if "steps" in call.include else _without(workflow, "steps")
-            )
+            shown.append(workflow if "steps" in call.include else _without(workflow, "steps"))
     return page(call).of("incident_workflows", shown)
 
 

@@ -106,7 +106,7 @@ def listing(
     """One page of (entry, its incident as it is now), newest first, and whether more follow."""
     condition, values = _condition(state, window)
     rows = state.store.rows(
-        f"SELECT e.doc AS entry, i.doc AS incident FROM {TABLES} WHERE {condition}"  # noqa: S608
+        f"SELECT e.doc AS entry, i.doc AS incident FROM {TABLES} WHERE {condition}"
         " ORDER BY e.created_at DESC, e.seq DESC LIMIT ? OFFSET ?",
         [*values, limit + 1, offset],
     )
@@ -120,7 +120,7 @@ def listing(
 def count(state: PagerDutyState, window: Window) -> int:
     """How many entries the window lists."""
     condition, values = _condition(state, window)
-    sql = f"SELECT COUNT(*) FROM {TABLES} WHERE {condition}"  # noqa: S608 - literals and "?" only
+    sql = f"SELECT COUNT(*) FROM {TABLES} WHERE {condition}"
     return int(state.store.scalar(sql, values))
 
 
@@ -136,9 +136,7 @@ def by_id(state: PagerDutyState, entry_id: str) -> tuple[Doc, Doc] | None:
 
 def replace(state: PagerDutyState, doc: Mapping[str, Any]) -> None:
     """Store an entry anew: its channel may be rewritten."""
-    state.store.execute(
-        "UPDATE log_entries SET doc = ? WHERE id = ?", (json.dumps(doc), doc["id"])
-    )
+    state.store.execute("UPDATE log_entries SET doc = ? WHERE id = ?", (json.dumps(doc), doc["id"]))
 
 
 def assignees(users: Sequence[Mapping[str, Any]]) -> list[Doc]:

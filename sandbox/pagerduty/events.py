@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.pagerduty import changes, incidents
+from sandbox.pagerduty import changes, creation, incidents
 from sandbox.pagerduty.shapes import Actor, Doc, ref
 from sandbox.pagerduty.state import PagerDutyState
 
@@ -13,7 +13,7 @@ SEVERITIES = ("critical", "error", "warning", "info")
 MAX_BYTES = 512 * 1024
 
 
-class BadEvent(Exception):
+class BadEvent(Exception):  # noqa: N818 - it is an answer, not a fault of ours
     """An event that is refused with 400; `errors` name what is wrong."""
 
     def __init__(self, *errors: str) -> None:
@@ -23,7 +23,11 @@ class BadEvent(Exception):
     @property
     def body(self) -> Doc:
         """The Events API's own error shape."""
-        return {"status": "invalid event", "message": "Event object is invalid", "errors": self.errors}
+        return {
+            "status": "invalid event",
+            "message": "Event object is invalid",
+            "errors": self.errors,
+        }
 
 
 def _service(state: PagerDutyState, routing_key: Any) -> Doc:
@@ -92,7 +96,7 @@ def _trigger(state: PagerDutyState, service: Doc, key: str, event: Mapping[str, 
     low = payload["severity"] in ("warning", "info")
     urgency = (service.get("incident_urgency_rule") or {}).get("urgency")
     severity_based = urgency == "severity_based"
-    new = incidents.Draft(
+    new = creation.Draft(
         title=payload["summary"],
         service=service,
         urgency=("low" if low else "high") if severity_based else urgency or "high",
@@ -107,7 +111,7 @@ def _trigger(state: PagerDutyState, service: Doc, key: str, event: Mapping[str, 
     actor = Actor("service", service["id"], "api")
     channel = {"details": payload.get("custom_details"), "summary": payload["summary"],
                "client": event.get("client"), "client_url": event.get("client_url")}  # fmt: skip
-    doc = incidents.open_incident(state, actor, new, channel=channel)
+    doc = creation.open_incident(state, actor, new, channel=channel)
     alert = {
         "id": state.new_id("Q", 14),
         "type": "alert",
@@ -163,4 +167,3 @@ def enqueue_change(state: PagerDutyState, event: Any) -> Doc:
          "links": event.get("links"), "received_at": state.stamp()},
     )  # fmt: skip
     return {"status": "success", "message": "Change event processed"}
-

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sandbox.pagerduty import changes, coordination, entries, incidents, notes, rendering
+from sandbox.pagerduty import changes, coordination, creation, entries, incidents, notes, rendering
 from sandbox.pagerduty.calls import Answer, Call, page
 from sandbox.pagerduty.shapes import Actor, Refusal, invalid, not_found, parse_instant, to_seconds
 
@@ -68,7 +68,7 @@ def list_incidents(call: Call) -> Answer:
 
 def create_incident(call: Call) -> Answer:
     """POST /incidents."""
-    doc = incidents.create(call.state, call.user, call.member("incident"))
+    doc = creation.create(call.state, call.user, call.member("incident"))
     return 201, {"incident": rendering.incident(call.state, doc)}
 
 

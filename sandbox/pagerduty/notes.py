@@ -83,9 +83,7 @@ def edit(state: PagerDutyState, incident_id: str, note_id: str, body: Any) -> Do
         note = _find(state, incident_id, note_id)
         note["content"] = _content(body)
         note["updated_at"] = state.stamp()
-        state.store.execute(
-            "UPDATE notes SET doc = ? WHERE id = ?", (json.dumps(note), note_id)
-        )
+        state.store.execute("UPDATE notes SET doc = ? WHERE id = ?", (json.dumps(note), note_id))
     return note
 
 

@@ -126,9 +126,7 @@ def _alert_counts(state: PagerDutyState, incident_id: str) -> Doc:
     }
 
 
-def incident(
-    state: PagerDutyState, doc: Mapping[str, Any], include: tuple[str, ...] = ()
-) -> Doc:
+def incident(state: PagerDutyState, doc: Mapping[str, Any], include: tuple[str, ...] = ()) -> Doc:
     """An incident as REST shows it; custom fields only with `include[]=custom_fields`."""
     whole = {member for name in include for member in INCIDENT_INCLUDES.get(name, ())}
     shown = {
@@ -178,7 +176,9 @@ def log_entry(
     shown = {key: expand(state, value) for key, value in doc.items() if key != "channel"}
     channel = expand(state, doc["channel"])
     if "channels" not in include:
-        channel = {key: channel[key] for key in ("type", "summary", "notification") if key in channel}
+        channel = {
+            key: channel[key] for key in ("type", "summary", "notification") if key in channel
+        }
     return {
         **shown,
         "self": f"{state.api_url}/log_entries/{doc['id']}?incident_id={of_incident['id']}",

@@ -51,7 +51,7 @@ class Actor:
         return ref(self.kind, self.id)
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
     """An answer in PagerDuty's error envelope instead of a result."""
 
     def __init__(

@@ -49,7 +49,7 @@ class LogEntryFaults:
     rng: random.Random = field(default_factory=random.Random, repr=False)
 
     def __post_init__(self) -> None:
-        self.rng = random.Random(self.seed)  # noqa: S311 - reproducible chaos, not secrecy
+        self.rng = random.Random(self.seed)
 
 
 def _default_keys() -> dict[str, ApiKey]:
@@ -88,7 +88,7 @@ class PagerDutyState:
         self.log_entry_faults = LogEntryFaults(seed=seed or 0)
         self.webhook_retry_seconds = 1.0
         self.webhook_timeout_seconds = 5.0
-        self._random = random.Random(seed)  # noqa: S311 - identifiers, not secrets
+        self._random = random.Random(seed)
         self._random_lock = threading.Lock()
         self._wakers: list[Callable[[], None]] = []
         if self.store.meta("seeded") is None:

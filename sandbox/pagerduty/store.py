@@ -104,9 +104,7 @@ class Store:
 
     def get(self, kind: str, identifier: str) -> Doc | None:
         """One resource document of a kind (user, service, priority...)."""
-        docs = self.docs(
-            "SELECT doc FROM resources WHERE kind = ? AND id = ?", (kind, identifier)
-        )
+        docs = self.docs("SELECT doc FROM resources WHERE kind = ? AND id = ?", (kind, identifier))
         return docs[0] if docs else None
 
     def all(self, kind: str) -> list[Doc]:
@@ -143,7 +141,7 @@ class Store:
         """Forget everything."""
         with self.transaction():
             for table in TABLES:
-                self.execute(f"DELETE FROM {table}")  # noqa: S608 - names are the constants above
+                self.execute(f"DELETE FROM {table}")
 
     def close(self) -> None:
         """Close the file; a later start finds all committed data there."""

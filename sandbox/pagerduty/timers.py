@@ -28,5 +28,3 @@ def _carry_out(state: PagerDutyState, doc: Doc, kind: str) -> None:
         changes.resolve(state, Actor("service", service, "auto"), doc)
     elif kind == "unacknowledge" and doc["status"] == "acknowledged":
         changes.unacknowledge(state, Actor("service", service, "timeout"), doc)
-
-

@@ -11,6 +11,15 @@ from sandbox.pagerduty.state import PagerDutyState
 
 FILTERS = ("account_reference", "service_reference", "team_reference")
 MAX_PER_FILTER = 10
+INCIDENT_EVENTS = tuple(
+    f"incident.{name}"
+    for name in (
+        "triggered", "acknowledged", "unacknowledged", "resolved", "reopened", "escalated",
+        "delegated", "reassigned", "priority_updated", "service_updated", "incident_type.changed",
+        "annotated", "custom_field_values.updated", "conference_bridge.updated",
+        "responder.added", "status_update_published", "workflow.started", "workflow.completed",
+    )
+)  # fmt: skip
 
 
 def incident_data(state: PagerDutyState, doc: Mapping[str, Any]) -> Doc:
@@ -98,7 +107,10 @@ def _event(
 
 
 def _queue(
-    state: PagerDutyState, subscription: Mapping[str, Any], resource_id: str, event: Mapping[str, Any]
+    state: PagerDutyState,
+    subscription: Mapping[str, Any],
+    resource_id: str,
+    event: Mapping[str, Any],
 ) -> None:
     now = state.clock().timestamp()
     body = json.dumps({"event": event}, separators=(",", ":"), ensure_ascii=False)

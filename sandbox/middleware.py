@@ -1,0 +1,205 @@
+"""The ASGI layer in front of each simulated system: strikes with planned faults, keeps the traffic."""
+
+import asyncio
+import json
+import socket
+import struct
+import time
+from typing import Any
+
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sandbox.faults import TAKES_EFFECT, FaultPlan, Strike
+from sandbox.traffic import Traffic, readable
+
+CONTROL_PREFIX = "/__sandbox__"
+HTML_PAGE = "<!DOCTYPE html><html><head><title>503</title></head><body><h1>Service Unavailable</h1></body></html>"
+# Set by the server's protocol class, so that a fault can cut the very connection.
+CONNECTION = "sandbox_connection"
+
+
+class _Answer:
+    """Collects what the application sends instead of sending it."""
+
+    def __init__(self) -> None:
+        self.start: Message | None = None
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.start = message
+        else:
+            self.body += message.get("body", b"")
+
+    @property
+    def status(self) -> int | None:
+        return int(self.start["status"]) if self.start else None
+
+    async def send(self, send: Send, body: bytes) -> None:
+        """Send it with another body and a fitting length."""
+        if self.start is None:
+            return
+        kept = [(k, v) for k, v in self.start["headers"] if k.lower() != b"content-length"]
+        length = (b"content-length", str(len(body)).encode())
+        bodyless = self.start["status"] in (204, 304)
+        await send({**self.start, "headers": kept if bodyless else [*kept, length]})
+        await send({"type": "http.response.body", "body": b"" if bodyless else body})
+
+
+class FaultsAndTraffic:
+    """Wraps one system's application; requests to its control surface pass untouched."""
+
+    def __init__(self, app: ASGIApp, system: str, plan: FaultPlan, traffic: Traffic) -> None:
+        self._app = app
+        self._system = system
+        self._plan = plan
+        self._traffic = traffic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or what a fault makes of it."""
+        if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
+            await self._app(scope, receive, send)
+            return
+        started = time.time()
+        raw = await _read(receive)
+        strike = self._plan.strike(self._system, scope["method"], scope["path"])
+        answer = _Answer()
+        status: int | None = None
+        takes_effect = strike is None or strike.kind in TAKES_EFFECT
+        try:
+            if takes_effect:
+                await self._app(scope, _replay(raw, receive), answer)
+                status = answer.status
+            if strike is None:
+                await answer.send(send, answer.body)
+            else:
+                status = await self._strike(strike, answer, scope, receive, send)
+        finally:
+            self._traffic.note(
+                started=started, system=self._system, method=scope["method"], path=scope["path"],
+                query=scope["query_string"].decode(), sender=_header(scope, b"from"),
+                body=readable(scope["path"], raw), status=status,
+                fault=strike.kind if strike else None, took_effect=takes_effect,
+            )  # fmt: skip
+
+    async def _strike(
+        self, strike: Strike, answer: _Answer, scope: Scope, receive: Receive, send: Send
+    ) -> int | None:
+        """Carry the fault out; the status the client saw, None when it saw no answer."""
+        fault = strike.fault
+        if strike.kind in ("timeout_before", "timeout_after"):
+            await _hang(receive, fault.seconds)
+            await _cut(scope, receive, reset=False)
+            return None
+        if strike.kind in ("reset_before", "reset_after"):
+            await _cut(scope, receive, reset=True)
+            return None
+        if strike.kind == "slow":
+            await asyncio.sleep(fault.seconds)
+            await answer.send(send, answer.body)
+            return answer.status
+        if strike.kind == "malformed_json":
+            await answer.send(send, answer.body[: len(answer.body) // 2] or b'{"')
+            return answer.status
+        response = response_of(strike, self._system)
+        await response(scope, receive, send)
+        return response.status_code
+
+
+def response_of(strike: Strike, system: str) -> Response:
+    """The made-up answer of a fault that keeps the call from the system."""
+    fault = strike.fault
+    if strike.kind == "rate_limited":
+        return _rate_limited(fault.headers, fault.reset_seconds, system)
+    if strike.kind == "unauthorized":
+        return JSONResponse(_unauthorized(system), 401)
+    if strike.kind == "html":
+        return HTMLResponse(HTML_PAGE, fault.status)
+    if strike.kind == "answer" and fault.body is not None:
+        text = isinstance(fault.body, str)
+        content = fault.body if text else json.dumps(fault.body)
+        kind = "text/plain" if text else "application/json"
+        return Response(content, fault.status, fault.extra_headers, media_type=kind)
+    if strike.kind == "answer":
+        return Response(None, fault.status, fault.extra_headers)
+    return JSONResponse(_server_error(system), fault.status)
+
+
+def _rate_limited(with_headers: bool, reset_seconds: int, system: str) -> Response:  # noqa: FBT001
+    if not with_headers:
+        return Response(None, 429)
+    message = {"message": "Rate Limit Exceeded", "code": 2020, "errors": ["Rate Limit Exceeded"]}
+    body: Any = {"error": message}
+    headers = {
+        "ratelimit-limit": "960",
+        "ratelimit-remaining": "0",
+        "ratelimit-reset": str(reset_seconds),
+    }
+    if system == "salesforce":
+        body = [{"errorCode": "TOO_MANY_REQUESTS", "message": "Too many requests"}]
+        headers = {"Retry-After": str(reset_seconds)}
+    return JSONResponse(body, 429, headers)
+
+
+def _unauthorized(system: str) -> Any:
+    if system == "salesforce":
+        return [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
+    return {"error": {"message": "Authentication failed", "code": 2006}}
+
+
+def _server_error(system: str) -> Any:
+    if system == "salesforce":
+        return [{"message": "An unexpected error occurred", "errorCode": "UNKNOWN_EXCEPTION"}]
+    return {"error": {"message": "Internal Server Error", "code": 2000}}
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+
+
+async def _read(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message: Message = await receive()
+        body += bytes(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return body
+
+
+def _replay(raw: bytes, receive: Receive) -> Receive:
+    """Give the application the body that was already read."""
+    sent = False
+
+    async def replayed() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": raw, "more_body": False}
+
+    return replayed
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _hang(receive: Receive, seconds: float) -> None:
+    """Say nothing for that long, or until the client gives up."""
+    try:
+        await asyncio.wait_for(_gone(receive), seconds)
+    except TimeoutError:
+        return
+
+
+async def _cut(scope: Scope, receive: Receive, *, reset: bool) -> None:
+    """Close the client's connection without an answer; with a reset instead of an end if asked."""
+    transport: asyncio.Transport = scope["state"][CONNECTION]
+    if reset and not transport.is_closing():
+        linger = struct.pack("ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.abort()
+    # The server must have noticed before we return, or it would complain about a missing answer.
+    await _gone(receive)
