@@ -1,7 +1,8 @@
-"""Makes `.venv` and installs exactly what `requirements.lock` says. Standard library only: it runs before anything is installed.
+"""Makes `.venv` and installs exactly what `requirements.lock` says.
 
-Safe to run at any time and by several at once: a lock lets one install, a stamp written last says what is there, and whatever was
-left half-done (an interrupted install, an environment whose Python has gone) is finished or made anew.
+Standard library only: it runs before anything is installed. Safe to run at any time and by several
+at once: a lock lets one install, a stamp written last says what is there, and whatever was left
+half-done (an interrupted install, an environment whose Python has gone) is finished or made anew.
 """
 
 import contextlib
@@ -38,7 +39,7 @@ class InstallError(Exception):
 
 
 def wanted() -> str:
-    """Fingerprint of everything the environment is made from: the lock, the project's metadata, this script, the Python."""
+    """Fingerprint of what the environment is made from: lock, metadata, this script, the Python."""
     digest = hashlib.sha256()
     for path in (LOCK_FILE, Path(__file__)):
         digest.update(path.read_bytes())
@@ -93,7 +94,9 @@ def make_environment() -> None:
     if VENV.exists():
         say(".venv is incomplete or of another Python: making it anew")
         shutil.rmtree(VENV)
-    made = subprocess.run([sys.executable, "-m", "venv", VENV], check=False, stdin=subprocess.DEVNULL)
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", VENV], check=False, stdin=subprocess.DEVNULL
+    )
     if made.returncode:
         shutil.rmtree(VENV, ignore_errors=True)
         raise InstallError(
@@ -164,12 +167,13 @@ def install_locked() -> None:
         say("uv could not be installed; going on with pip, which takes longer")
     if not pip("install", "--quiet", "--requirement", str(LOCK_FILE)):
         raise InstallError(
-            "the packages could not be installed: see pip's words above, check the network and pip's configuration, run again."
+            "the packages could not be installed: see pip's words above, "
+            "check the network and pip's configuration, run again."
         )
 
 
 def install_project() -> None:
-    """Makes `pd_sf_rules` importable and `pdsf` a command; with the build tool of the lock, so nothing more is fetched."""
+    """Makes `pd_sf_rules` importable and `pdsf` a command; the lock has the build tool."""
     if not pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)):
         raise InstallError("the project itself could not be installed: see pip's words above.")
 

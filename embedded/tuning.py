@@ -1,0 +1,92 @@
+"""The settings of an embedded Airflow: one machine, one person, and a short way from a change to its effect.
+
+Each number that differs from Airflow's own was measured: see docs/adr/0003-embedded-airflow.md.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded.home import USERNAME, Secrets
+
+HOST = "127.0.0.1"
+LOCAL_SETTINGS = Path(__file__).resolve().parent / "local_settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where an embedded Airflow finds what it runs and keeps what it writes."""
+
+    home: Path
+    dags: Path
+    plugins: Path
+
+
+def environment(
+    folders: Folders, secrets: Secrets, passwords: Path, port: int, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables that every component is started with.
+
+    `inherited` are the variables of the caller (connections, PDSF_*, PATH...). An AIRFLOW__*
+    variable in it wins over the tuning but not over what makes the components one Airflow (home,
+    database, address, secrets).
+    """
+    chosen = {**_tuning(), **inherited}
+    chosen.update(_identity(folders, secrets, passwords, port))
+    path = [str(LOCAL_SETTINGS), inherited.get("PYTHONPATH", "")]
+    chosen["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
+    return chosen
+
+
+def _identity(folders: Folders, secrets: Secrets, passwords: Path, port: int) -> dict[str, str]:
+    url = f"http://{HOST}:{port}"
+    return {
+        "AIRFLOW_HOME": str(folders.home),
+        # A person's own airflow.cfg must not leak in, nor ours out.
+        "AIRFLOW_CONFIG": str(folders.home / "airflow.cfg"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folders.home / 'airflow.db'}",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(folders.dags),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(folders.plugins),
+        "AIRFLOW__CORE__FERNET_KEY": secrets.fernet_key,
+        "AIRFLOW__CORE__AUTH_MANAGER": (
+            "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+        ),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USERNAME}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__HOST": HOST,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__SECRET_KEY": secrets.api_secret_key,
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.jwt_secret,
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folders.home / "logs"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(
+            folders.home / "logs" / "dag_processor"
+        ),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _tuning() -> dict[str, str]:
+    tuned = {
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+        # Task processes are forked from idle workers: as many as can run at once on a small machine, no more.
+        "AIRFLOW__CORE__PARALLELISM": "8",
+        # A hop from task to task waits for the scheduler to look again.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+    }
+    if sys.platform == "linux":
+        tuned["AIRFLOW__CORE__MP_START_METHOD"] = "fork"
+    return tuned
