@@ -1,0 +1,1 @@
+"""A simulated Salesforce org: OAuth, REST, SOQL and a control surface, over real HTTP."""

@@ -1,0 +1,1 @@
+"""SOQL: text to syntax tree, syntax tree to rows."""
