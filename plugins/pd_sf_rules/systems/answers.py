@@ -1,0 +1,92 @@
+"""One HTTP exchange as plain data, the same for both services."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+# Statuses with which proxies and load balancers tell of passing trouble behind them.
+_FRONT_TROUBLE = frozenset({406, 408, 420})
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_MAX_WORDS = 500
+_MAX_TEXT = 20_000
+
+
+class HttpResponse(Protocol):
+    """What `requests` and `httpx2` responses have in common."""
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def content(self) -> Any:
+        """The body as bytes."""
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by name in any case."""
+
+    def json(self) -> Any:
+        """Return the parsed body; raises ValueError when it is not JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP exchange: its status and parsed body, or `failure` when no answer came.
+
+    `readable` is False when the body is not JSON; `body` is then its plain text.
+    """
+
+    status: int = 0
+    body: Any = None
+    readable: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
+    failure: Exception | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Say whether the request was done and its answer is understood."""
+        return 200 <= self.status < 300 and self.readable
+
+    @property
+    def trouble(self) -> bool:
+        """Say whether the server or the way to it is in trouble, so that a read may be repeated."""
+        strange = 200 <= self.status < 300 and not self.readable
+        front = self.status in _FRONT_TROUBLE
+        return self.failure is not None or self.status >= 500 or strange or front
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked, for error texts: the connection, the words, and whether it was a write.
+
+    `of_target` says that the address names one record or incident, so that a 404 means it is gone.
+    """
+
+    conn_id: str
+    doing: str
+    write: bool
+    of_target: bool = False
+
+
+def answer_of(response: HttpResponse) -> Answer:
+    """Return a response as an Answer: parsed where it is JSON, an empty body as None."""
+    body: Any = None
+    readable = True
+    if response.content.strip():
+        try:
+            body = response.json()
+        except ValueError:
+            body, readable = response.text[:_MAX_TEXT], False
+    return Answer(response.status_code, body, readable, response.headers)
+
+
+def plain_words(text: str) -> str:
+    """Return a server's text without tags or line breaks, cut to a readable length."""
+    bare = " ".join(_TAGS.sub(" ", text).split())
+    return bare if len(bare) <= _MAX_WORDS else bare[: _MAX_WORDS - 1] + "…"

@@ -1,0 +1,1 @@
+"""PagerDuty over its REST API v2, through the official client in a subclass of ours."""

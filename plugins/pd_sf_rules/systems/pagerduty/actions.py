@@ -1,0 +1,331 @@
+"""Writes to incidents. Each tells in its result what became of it; none is sent twice."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from pd_sf_rules.errors import (
+    ConfigError,
+    ConnectionConfigError,
+    RateLimitedError,
+    RefusedError,
+    RetryableError,
+    SkippableError,
+    SyncError,
+    UncertainError,
+)
+from pd_sf_rules.model import Values
+from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
+from pd_sf_rules.systems.pagerduty.incidents import (
+    custom_field_values,
+    incident_path,
+    incident_values,
+    incidents_by_key,
+)
+from pd_sf_rules.systems.pagerduty.refusals import is_duplicate
+from pd_sf_rules.systems.results import WriteResult, failed
+
+INCIDENTS_PER_CALL = 250
+
+
+@dataclass(frozen=True, slots=True)
+class NewIncident:
+    """An incident to create. `incident_key` guards against a second one while the first is open.
+
+    Give `assignee_ids` or `escalation_policy_id` or neither (then the service's policy), not both.
+    """
+
+    title: str
+    service_id: str
+    incident_key: str
+    urgency: str | None = None
+    priority_id: str | None = None
+    details: str | None = None
+    escalation_policy_id: str | None = None
+    assignee_ids: Sequence[str] = ()
+    incident_type: str | None = None
+    conference_bridge: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentUpdate:
+    """Change one incident. `changes` holds PagerDuty's own names (`status`, `resolution`, `title`,
+    `urgency`) and the ids `priority_id`, `escalation_policy_id`, `service_id`, `assignee_ids` (a list).
+
+    "acknowledged" or "triggered" re-opens a resolved incident: the caller reads first.
+    """
+
+    incident_id: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def create_incident(client: PagerDutyClient, new: NewIncident) -> WriteResult:
+    """Create an incident, or adopt the open one of the same service that has its key already.
+
+    An UncertainError in the result means that it may exist: look with `incidents_by_key`.
+    """
+    if new.assignee_ids and new.escalation_policy_id:
+        message = f"Incident '{new.title}' cannot have both assignees and an escalation policy."
+        return failed(RefusedError(message, hint="Keep one of the two in the rule's action."))
+    try:
+        body = client.post("incidents", {"incident": _new(new)}, doing=f"incident '{new.title}'")
+        values = _incident_of(body)
+    except SyncError as error:
+        return _adopt(client, new, error) if is_duplicate(error) else failed(error)
+    if not values.get("id"):
+        return failed(UncertainError(f"PagerDuty's answer names no incident for '{new.title}'."))
+    return WriteResult(id=str(values["id"]), error=None, created=True, values=values)
+
+
+def update_incidents(
+    client: PagerDutyClient, updates: Sequence[IncidentUpdate]
+) -> list[WriteResult]:
+    """Update incidents, up to 250 a call; results in the order of `updates`.
+
+    PagerDuty takes all of a call or none: when it refuses one, each is settled alone, so that one bad
+    row does not fail the others. An incident that is gone or resolved already is a SkippableError.
+    """
+    results: dict[int, WriteResult] = {}
+    stop: SyncError | None = None
+    for positions in _calls(updates):
+        rows = [updates[at] for at in positions]
+        answers = [failed(stop)] * len(rows) if stop else _update(client, rows)
+        results.update(zip(positions, answers, strict=True))
+        stop = next((one.error for one in answers if _stops_all(one.error)), None)
+    return [results[at] for at in range(len(updates))]
+
+
+def add_note(client: PagerDutyClient, incident_id: str, content: str) -> WriteResult:
+    """Add a note; `id` is the note's.
+
+    An UncertainError in the result means that it may be there: look with `notes.notes_of`.
+    """
+    path = incident_path(incident_id, "notes")
+
+    def send() -> WriteResult:
+        body = client.post(path, {"note": {"content": content}}, doing=f"a note on {incident_id}")
+        note = body.get("note") if isinstance(body, Mapping) else None
+        if not isinstance(note, Mapping) or not note.get("id"):
+            raise UncertainError(f"PagerDuty's answer names no note on {incident_id}.")
+        return WriteResult(id=str(note["id"]), error=None, created=True, values=dict(note))
+
+    return _alone(send)
+
+
+def run_workflow(client: PagerDutyClient, incident_id: str, workflow_id: str) -> WriteResult:
+    """Start an incident workflow; `id` is the run's. PagerDuty does not tell how a run ends."""
+    incident = {"id": incident_id, "type": "incident_reference"}
+    path = f"incident_workflows/{quote(workflow_id, safe='')}/instances"
+
+    def send() -> WriteResult:
+        request = {"incident_workflow_instance": {"incident": incident}}
+        body = client.post(path, request, doing=f"workflow {workflow_id} on {incident_id}")
+        run = body.get("incident_workflow_instance") if isinstance(body, Mapping) else None
+        run_id = run.get("id") if isinstance(run, Mapping) else None
+        return WriteResult(id=str(run_id) if run_id else None, error=None, created=True)
+
+    return _alone(send)
+
+
+def add_responders(
+    client: PagerDutyClient,
+    incident_id: str,
+    *,
+    user_ids: Sequence[str] = (),
+    escalation_policy_ids: Sequence[str] = (),
+    message: str = "",
+) -> WriteResult:
+    """Ask users and the people on call of escalation policies to help with an incident."""
+    targets = [_responder("user", one) for one in user_ids]
+    targets += [_responder("escalation_policy", one) for one in escalation_policy_ids]
+
+    def send() -> WriteResult:
+        requester = client.user_id()
+        if not requester:
+            raise ConnectionConfigError(
+                client.conn_id,
+                "responders can only be asked by a known user.",
+                field="from_email",
+                hint="Give the e-mail address of an active PagerDuty user.",
+            )
+        request = {
+            "requester_id": requester,
+            "message": message or "Please help with this incident.",
+            "responder_request_targets": targets,
+        }
+        path = incident_path(incident_id, "responder_requests")
+        client.post(path, request, doing=f"responders for {incident_id}")
+        return WriteResult(id=incident_id, error=None)
+
+    return _alone(send)
+
+
+def publish_status_update(client: PagerDutyClient, incident_id: str, message: str) -> WriteResult:
+    """Send a status update to the subscribers of an incident; `id` is the update's."""
+    path = incident_path(incident_id, "status_updates")
+
+    def send() -> WriteResult:
+        body = client.post(path, {"message": message}, doing=f"a status update on {incident_id}")
+        update = body.get("status_update") if isinstance(body, Mapping) else None
+        update_id = update.get("id") if isinstance(update, Mapping) else None
+        return WriteResult(id=str(update_id) if update_id else None, error=None, created=True)
+
+    return _alone(send)
+
+
+def set_custom_fields(
+    client: PagerDutyClient, incident_id: str, fields: Mapping[str, Any]
+) -> WriteResult:
+    """Set custom fields by name; `values` are the incident's `custom_fields.<name>` where told."""
+    path = incident_path(incident_id, "custom_fields", "values")
+    rows = [{"name": name, "value": value} for name, value in fields.items()]
+
+    def send() -> WriteResult:
+        body = client.put(path, {"custom_fields": rows}, doing=f"custom fields of {incident_id}")
+        told = body.get("custom_fields") if isinstance(body, Mapping) else None
+        return WriteResult(id=incident_id, error=None, values=custom_field_values(told))
+
+    return _alone(send)
+
+
+def _alone(send: Callable[[], WriteResult]) -> WriteResult:
+    try:
+        return send()
+    except SyncError as error:
+        return failed(error)
+
+
+def _new(new: NewIncident) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "type": "incident",
+        "title": new.title,
+        "service": _reference("service", new.service_id),
+        "incident_key": new.incident_key,
+    }
+    if new.urgency:
+        body["urgency"] = new.urgency
+    if new.priority_id:
+        body["priority"] = _reference("priority", new.priority_id)
+    if new.details:
+        body["body"] = {"type": "incident_body", "details": new.details}
+    if new.escalation_policy_id:
+        body["escalation_policy"] = _reference("escalation_policy", new.escalation_policy_id)
+    if new.assignee_ids:
+        body["assignments"] = _assignments(new.assignee_ids)
+    if new.incident_type:
+        body["incident_type"] = {"name": new.incident_type}
+    if new.conference_bridge:
+        body["conference_bridge"] = dict(new.conference_bridge)
+    return body
+
+
+def _adopt(client: PagerDutyClient, new: NewIncident, refusal: SyncError) -> WriteResult:
+    try:
+        found = incidents_by_key(client, new.incident_key, service_id=new.service_id)
+    except SyncError as error:
+        return failed(RetryableError(f"{refusal.message} It could not be looked up: {error}"))
+    if not found:
+        return failed(RetryableError(f"{refusal.message} No open incident shows that key now."))
+    return WriteResult(id=str(found[0]["id"]), error=None, adopted=True, values=found[0])
+
+
+def _calls(updates: Sequence[IncidentUpdate]) -> Iterator[list[int]]:
+    """Yield positions for one call each: no incident twice, an incident's updates in order."""
+    waiting = list(range(len(updates)))
+    while waiting:
+        call: list[int] = []
+        left: list[int] = []
+        ids: set[str] = set()
+        for at in waiting:
+            fits = len(call) < INCIDENTS_PER_CALL and updates[at].incident_id not in ids
+            # A bulk call cannot move an incident to another service.
+            alone = "service_id" in updates[at].changes
+            (call if fits and not (alone and call) else left).append(at)
+            ids.add(updates[at].incident_id)
+            if alone and call == [at]:
+                left.extend(other for other in waiting if other > at)
+                break
+        yield call
+        waiting = left
+
+
+def _update(client: PagerDutyClient, rows: Sequence[IncidentUpdate]) -> list[WriteResult]:
+    if len(rows) == 1:
+        return [_update_one(client, rows[0])]
+    request = [{"id": row.incident_id, **_changes(row.changes)} for row in rows]
+    try:
+        body = client.put("incidents", {"incidents": request}, doing=f"{len(rows)} updates")
+    except (RefusedError, SkippableError, ConfigError) as error:
+        if isinstance(error, ConnectionConfigError):
+            return [failed(error)] * len(rows)
+        return _one_by_one(client, rows)
+    except SyncError as error:
+        return [failed(error)] * len(rows)
+    told = body.get("incidents") if isinstance(body, Mapping) else None
+    by_id = {str(one.get("id")): one for one in told or [] if isinstance(one, Mapping)}
+    return [
+        WriteResult(row.incident_id, None, values=_told_values(by_id.get(row.incident_id)))
+        for row in rows
+    ]
+
+
+def _one_by_one(client: PagerDutyClient, rows: Sequence[IncidentUpdate]) -> list[WriteResult]:
+    results: list[WriteResult] = []
+    stop: SyncError | None = None
+    for row in rows:
+        results.append(failed(stop) if stop else _update_one(client, row))
+        stop = results[-1].error if _stops_all(results[-1].error) else None
+    return results
+
+
+def _update_one(client: PagerDutyClient, row: IncidentUpdate) -> WriteResult:
+    def send() -> WriteResult:
+        request = {"incident": _changes(row.changes)}
+        doing = f"an update of incident {row.incident_id}"
+        body = client.put(incident_path(row.incident_id), request, doing=doing)
+        return WriteResult(row.incident_id, None, values=_incident_of(body))
+
+    return _alone(send)
+
+
+def _stops_all(error: SyncError | None) -> bool:
+    """Say whether every further call would meet the same error."""
+    return isinstance(error, ConnectionConfigError | RateLimitedError)
+
+
+def _changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {"type": "incident_reference"}
+    for name, value in changes.items():
+        if name in {"priority_id", "escalation_policy_id", "service_id"}:
+            kind = name.removesuffix("_id")
+            body[kind] = _reference(kind, value) if value else None
+        elif name == "assignee_ids":
+            body["assignments"] = _assignments(value)
+        else:
+            body[name] = value
+    return body
+
+
+def _incident_of(body: Any) -> Values:
+    raw = body.get("incident") if isinstance(body, Mapping) else None
+    return _told_values(raw)
+
+
+def _told_values(raw: Any) -> Values:
+    """Return the values of an incident that an answer shows, {} where it shows a mere reference."""
+    if not isinstance(raw, Mapping):
+        return {}
+    return incident_values(raw) if raw.get("status") else {"id": raw.get("id")}
+
+
+def _reference(kind: str, one: str) -> dict[str, str]:
+    return {"id": one, "type": "priority" if kind == "priority" else f"{kind}_reference"}
+
+
+def _assignments(ids: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"assignee": _reference("user", one)} for one in ids]
+
+
+def _responder(kind: str, one: str) -> dict[str, Any]:
+    return {"responder_request_target": {"id": one, "type": f"{kind}_reference"}}

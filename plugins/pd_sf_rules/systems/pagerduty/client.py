@@ -1,0 +1,240 @@
+"""The one way to PagerDuty: reads wait and repeat within bounds, writes are sent once."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from json import dumps, loads
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pagerduty
+
+from pd_sf_rules.connections import ConnectionSpec, checked_url
+from pd_sf_rules.errors import (
+    ConnectionConfigError,
+    RateLimitedError,
+    RefusedError,
+    SkippableError,
+)
+from pd_sf_rules.model import ApiUsage
+from pd_sf_rules.systems.answers import Answer, Asked, answer_of
+from pd_sf_rules.systems.pagerduty.refusals import error_of
+from pd_sf_rules.systems.pagerduty.token import Token, fetch_token, uses_oauth
+from pd_sf_rules.systems.pagerduty.transport import PagerDutySession
+from pd_sf_rules.systems.waiting import READ_ATTEMPTS, pause_before
+
+_HOSTS = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com"}
+PAGE_LIMIT = 100
+CLASSIC_CAP = 10_000  # offset + limit must not pass it (vendor's "Pagination" page)
+PAGING_CAP = "paging_cap"
+_log = logging.getLogger(__name__)
+
+
+class PagerDutyClient:
+    """One account, one acting user. May be used from several threads.
+
+    `timeout` are seconds per answer; `patience` the seconds that one read may wait in all when the
+    server asks for a pause. Every method raises classes of `pd_sf_rules.errors` only.
+    """
+
+    def __init__(
+        self, spec: ConnectionSpec, *, timeout: float = 30.0, patience: float = 15.0
+    ) -> None:
+        self.conn_id = spec.conn_id
+        self.from_email = spec.text("from_email") or (spec.login if "@" in spec.login else "")
+        self._spec = spec
+        self._timeout = timeout
+        self._patience = patience
+        self._lock = threading.RLock()
+        self._token: Token | None = None
+        self._user_id: str | None = None
+        self._base_url = checked_url(spec, "base_url", _region_url(spec))
+        if not spec.password and not uses_oauth(spec):
+            hint = "Put the REST API key into the password field."
+            raise ConnectionConfigError(spec.conn_id, "is missing.", field="password", hint=hint)
+        oauth = uses_oauth(spec)
+        self._session = PagerDutySession(
+            spec.password or "not-asked-for-yet",
+            auth_type="bearer" if oauth else "token",
+            base_url=self._base_url,
+            from_email=self.from_email,
+            timeout=timeout,
+        )
+
+    def __repr__(self) -> str:
+        return f"PagerDutyClient({self.conn_id!r})"
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None, *, doing: str = "") -> Any:
+        """GET `path` ("incidents/Q1"); list values become repeated `name[]` parameters.
+
+        `doing` names the request in error texts. Returns the parsed body, None for an empty one.
+        """
+        return self._call("GET", path, doing, params=params)
+
+    def post(self, path: str, body: Any = None, *, doing: str = "") -> Any:
+        """POST `body` as JSON, once. Returns the parsed body, None for an empty one."""
+        return self._call("POST", path, doing, body=body)
+
+    def put(self, path: str, body: Any = None, *, doing: str = "") -> Any:
+        """PUT `body` as JSON, once. Returns the parsed body, None for an empty one."""
+        return self._call("PUT", path, doing, body=body)
+
+    def pages(
+        self, path: str, name: str, params: Mapping[str, Any] | None = None, *, doing: str = ""
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yield the pages of the list `name` until it ends.
+
+        A list without `more` ends with the first page that is not full. Raises RefusedError with
+        code PAGING_CAP where the list goes on after the 10,000 rows that paging reaches.
+        """
+        offset = 0
+        while offset + PAGE_LIMIT <= CLASSIC_CAP:
+            query = {**(params or {}), "limit": PAGE_LIMIT, "offset": offset}
+            body = self.get(path, query, doing=doing)
+            rows = body.get(name) if isinstance(body, Mapping) else None
+            if not isinstance(rows, list):
+                told = doing or path
+                raise RefusedError(f"PagerDuty's answer to {told} has no '{name}'.", status=200)
+            yield [row for row in rows if isinstance(row, dict)]
+            more = body.get("more", len(rows) >= PAGE_LIMIT)
+            if not more:
+                return
+            offset += len(rows) or PAGE_LIMIT
+        message = f"PagerDuty lists more than {CLASSIC_CAP} rows for {doing or path}."
+        raise RefusedError(message, code=PAGING_CAP)
+
+    def server_now(self) -> datetime:
+        """Return the server's UTC time by its own `Date` headers; asks once if nothing was asked yet."""
+        if not self._session.clock.known:
+            answer = self._send("GET", "log_entries", {"params": {"limit": 1}})
+            if answer.failure is not None:
+                raise error_of(answer, Asked(self.conn_id, "the time", write=False))
+        return self._session.clock.now()
+
+    def usage(self) -> ApiUsage:
+        """Return the calls made by this client and the nearest limit's figures where known."""
+        return self._session.usage()
+
+    def user_id(self) -> str:
+        """Return the id of the `From` user, looked up once; "" where PagerDuty knows none."""
+        if self._user_id is None:
+            self._user_id = self._ask_user_id() if self.from_email else ""
+        return self._user_id
+
+    def check(self) -> str:
+        """Ask one cheap question, find the acting user, and return one sentence about it.
+
+        Raises ConnectionConfigError when the key is refused or no user has the `from_email`.
+        """
+        self.get("log_entries", {"limit": 1}, doing="the newest log entry")
+        host = urlsplit(self._base_url).netloc
+        if not self.from_email:
+            return f"PagerDuty at {host} answers; no from_email is set, so a user's key is needed."
+        try:
+            known = self.user_id()
+        except (RefusedError, SkippableError) as refusal:
+            return f"PagerDuty at {host} answers; users cannot be read ({refusal})."
+        if not known:
+            raise ConnectionConfigError(
+                self.conn_id,
+                f"no PagerDuty user has the address {self.from_email}.",
+                field="from_email",
+                hint="Give the e-mail address of an active user.",
+            )
+        return f"PagerDuty at {host} answers; writes are made as {self.from_email}."
+
+    def close(self) -> None:
+        """Close the connections for good."""
+        self._session.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+    ) -> Any:
+        write = method != "GET"
+        asked = Asked(self.conn_id, doing or f"{method} {path}", write, _names_incident(path))
+        request: dict[str, Any] = {"params": dict(params)} if params else {}
+        if body is not None:
+            request["json"] = body
+        answer = self._ask(method, path, request)
+        waited, attempt = 0.0, 1
+        while not answer.ok:
+            error = error_of(self._without_secrets(answer), asked)
+            if isinstance(error, RateLimitedError):
+                pause = error.retry_after + pause_before(1)
+            else:
+                pause = pause_before(attempt)
+                attempt += 1
+                if not answer.trouble or attempt > READ_ATTEMPTS:
+                    raise error
+            if write or waited + pause > self._patience:
+                raise error
+            time.sleep(pause)
+            waited += pause
+            answer = self._ask(method, path, request)
+        return answer.body
+
+    def _ask(self, method: str, path: str, request: Mapping[str, Any]) -> Answer:
+        """Send once; where an app's token has expired get a fresh one and send once more."""
+        if not uses_oauth(self._spec):
+            return self._send(method, path, request)
+        token = self._ready(None)
+        answer = self._send(method, path, request)
+        if answer.status == 401:
+            self._ready(token)
+            answer = self._send(method, path, request)
+        return answer
+
+    def _ready(self, refused: Token | None) -> Token:
+        """Return a live token: a fresh one if there is none, it is old, or it is the refused one."""
+        with self._lock:
+            token = self._token
+            if token is None or token is refused or time.monotonic() > token.good_until:
+                token = self._token = fetch_token(self._spec, self._timeout)
+                self._session.use_token(token.secret)
+            return token
+
+    def _send(self, method: str, path: str, request: Mapping[str, Any]) -> Answer:
+        try:
+            return answer_of(self._session.request(method, path, **request))
+        except pagerduty.Error as error:
+            cause = error.__cause__
+            return Answer(failure=cause if isinstance(cause, Exception) else error)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            return Answer(failure=error)
+
+    def _ask_user_id(self) -> str:
+        wanted = self.from_email.lower()
+        for page in self.pages("users", "users", {"query": self.from_email}, doing="the users"):
+            for user in page:
+                if str(user.get("email") or "").lower() == wanted:
+                    return str(user.get("id") or "")
+        _log.warning("no PagerDuty user has the address of connection '%s'", self.conn_id)
+        return ""
+
+    def _without_secrets(self, answer: Answer) -> Answer:
+        secrets = [one for one in (self._spec.password, self._token and self._token.secret) if one]
+        text = dumps(answer.body)
+        if not any(one in text for one in secrets):
+            return answer
+        for one in secrets:
+            text = text.replace(one, "***")
+        return replace(answer, body=loads(text))
+
+
+def _region_url(spec: ConnectionSpec) -> str:
+    return _HOSTS.get(spec.text("region", "us").lower(), _HOSTS["us"])
+
+
+def _names_incident(path: str) -> bool:
+    parts = path.strip("/").split("/")
+    return len(parts) >= 2 and parts[0] == "incidents" and parts[1] not in {"count", "types"}
