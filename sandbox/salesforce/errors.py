@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
-class ApiError(Exception):  # the field's own name for it
+@dataclass(eq=False)
+class ApiError(Exception):
     """A refusal: HTTP status, error code, message and the fields it is about.
 
     ``fields`` None leaves the key out of the REST shape; the row shape always prints a list.

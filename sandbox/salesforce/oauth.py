@@ -22,7 +22,7 @@ LOGIN_HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
 MILLISECONDS = 100_000_000_000  # a number of seconds this large lies in the year 5138
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class OAuthError(Exception):
     """A refusal in the shape of the token endpoint: an object, not an array."""
 

@@ -2,7 +2,7 @@
 
 from sandbox.salesforce.errors import ApiError, malformed_query
 from sandbox.salesforce.soql.conditions import ConditionParser
-from sandbox.salesforce.soql.lexer import tokens_of
+from sandbox.salesforce.soql.lexer import tokens_of, unexpected
 from sandbox.salesforce.soql.syntax import (
     Aggregate,
     Aliased,
@@ -95,7 +95,10 @@ class QueryParser(ConditionParser):
             self.expect(")")
             return AllFields(kind, at)
         item = self.operand()
+        alias_at = self.current
         alias = self._alias()
+        if alias and not (self.current.is_word("FROM") or self.current.text == ","):
+            raise unexpected(self.source, alias_at.at, alias)
         if isinstance(item, Aggregate):
             return Aggregate(item.function, item.path, alias, item.at) if alias else item
         return Aliased(item, alias) if alias else item
