@@ -37,7 +37,11 @@ def open_salesforce(path: Path | None, clock: Callable[[], datetime], key: DemoK
 
 
 def admit(state: Any, key: DemoKey) -> None:
-    """Upload the certificate."""
+    """Upload the certificate and approve the integration user."""
+    app_of = importlib.import_module("sandbox.salesforce.settings").ConnectedApp
+    state.register_app(
+        app_of(consumer_key=CONSUMER_KEY, certificate=key.certificate, usernames=[SYNC_USER])
+    )
 
 
 def reset(state: Any, key: DemoKey) -> None:

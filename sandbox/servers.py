@@ -21,6 +21,7 @@ class Listener:
 
     app: ASGIApp
     socket: socket.socket
+    dates_itself: bool = False  # the application sends its own Date, from a clock that may be off
 
 
 def bind(port: int) -> socket.socket:
@@ -63,7 +64,8 @@ async def serve(listeners: Sequence[Listener], started: asyncio.Event, stop: asy
         _Server(
             uvicorn.Config(
                 listener.app, http=_Protocol, lifespan="on", loop="asyncio", log_config=None,
-                access_log=False, timeout_graceful_shutdown=1, timeout_keep_alive=75,
+                access_log=False, date_header=not listener.dates_itself,
+                timeout_graceful_shutdown=1, timeout_keep_alive=75,
             )
         )
         for listener in listeners

@@ -126,7 +126,10 @@ class World:
             ),
             "control": control.create_app(self),
         }
-        return [servers.Listener(app, self.sockets[name]) for name, app in apps.items()]
+        return [
+            servers.Listener(app, self.sockets[name], dates_itself=name == "salesforce")
+            for name, app in apps.items()
+        ]
 
     async def serve(self, started: asyncio.Event, stop: asyncio.Event) -> None:
         """Serve all three until `stop`."""
