@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, literal_column, or_, select
+from sqlalchemy import Connection, RowMapping, or_, select
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger.claims import (
     claim,
     hurry,
     mark_sent,
+    note_progress,
     record_outcome,
     release,
+    replan,
     requeue,
 )
 from pd_sf_rules.ledger.inserts import chunks, insert
-from pd_sf_rules.ledger.tables import OPEN_ACTIONS, actions, events
+from pd_sf_rules.ledger.tables import IS_OPEN, actions, events
 from pd_sf_rules.model import Action
 
 __all__ = [
@@ -31,9 +33,11 @@ __all__ = [
     "hurry",
     "in_flight",
     "mark_sent",
+    "note_progress",
     "open_actions",
     "record_outcome",
     "release",
+    "replan",
     "requeue",
 ]
 
@@ -98,7 +102,7 @@ def open_actions(c: Connection, integration: str) -> list[StoredAction]:
     """Live actions that are pending, claimed or failed, in the order in which they are due to be done."""
     rows = c.execute(
         select(actions)
-        .where(actions.c.integration == integration, literal_column(OPEN_ACTIONS.text))
+        .where(actions.c.integration == integration, IS_OPEN)
         .order_by(actions.c.event_occurred_at, actions.c.event_seq, actions.c.ordinal, actions.c.id)
     )
     return [_stored(row) for row in rows.mappings()]
@@ -117,7 +121,7 @@ def in_flight(
     """
     query = select(actions.c.object, actions.c.params).where(
         actions.c.integration == integration,
-        literal_column(OPEN_ACTIONS.text),
+        IS_OPEN,
         actions.c.kind == kind,
         or_(actions.c.state == "claimed", actions.c.sent_at.is_not(None)),
     )
@@ -166,7 +170,10 @@ def find_actions(  # noqa: PLR0913  one keyword a question
     if since is not None:
         query = query.where(actions.c.updated_at >= since)
     query = query.order_by(
-        actions.c.updated_at.desc(), actions.c.event_seq.desc(), actions.c.ordinal.desc()
+        actions.c.updated_at.desc(),
+        actions.c.event_seq.desc(),
+        actions.c.ordinal.desc(),
+        actions.c.id.desc(),
     )
     return [_stored(row) for row in c.execute(query.limit(limit)).mappings()]
 

@@ -5,7 +5,7 @@ pending ──claim──► claimed ──mark_sent──► claimed, sent ─�
    └──────requeue─────┴── failed
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -107,6 +107,30 @@ def record_outcome(  # noqa: PLR0913  an outcome has these parts
     if run_id is not None:
         values["run_id"] = run_id
     return bool(_changed(c, statement.values(values)))
+
+
+def note_progress(c: Connection, action_id: str, *, answer: Any) -> None:
+    """Keep which parts of a claimed action are done, so that its next attempt goes on behind them."""
+    c.execute(update(actions).where(actions.c.id == action_id).values(answer=answer))
+
+
+def replan(
+    c: Connection, action_id: str, *, params: Mapping[str, Any], ruleset_version: str
+) -> bool:
+    """Give a failed action the parameters of a mended ruleset, and let it be tried again."""
+    statement = (
+        update(actions)
+        .where(actions.c.id == action_id, actions.c.state == "failed")
+        .values(
+            params=dict(params),
+            ruleset_version=ruleset_version,
+            state="pending",
+            attempt=0,
+            retry_at=None,
+            updated_at=datetime.now(UTC),
+        )
+    )
+    return bool(_changed(c, statement))
 
 
 def release(c: Connection, ids: Iterable[str], *, owner: str | None = None) -> set[str]:

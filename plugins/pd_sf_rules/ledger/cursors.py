@@ -36,6 +36,14 @@ def get_cursor(c: Connection, integration: str, stream: str) -> Cursor | None:
     return None if row is None else Cursor(**row)
 
 
+def all_cursors(c: Connection, integration: str | None = None) -> list[Cursor]:
+    """Every cursor (of one integration), by integration and stream."""
+    query = select(cursors).order_by(cursors.c.integration, cursors.c.stream)
+    if integration is not None:
+        query = query.where(cursors.c.integration == integration)
+    return [Cursor(**row) for row in c.execute(query).mappings()]
+
+
 def start_cursor(c: Connection, integration: str, stream: str, at: datetime) -> Cursor:
     """Begin a stream at that instant; one that began already stays where it is. The cursor in force comes back."""
     statement = insert(c, cursors).values(

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, literal, select, update
+from sqlalchemy import Connection, RowMapping, select, update
 
 from pd_sf_rules.ledger.columns import as_json
 from pd_sf_rules.ledger.inserts import chunks, insert
-from pd_sf_rules.ledger.tables import events
+from pd_sf_rules.ledger.tables import IS_PENDING, events, horizons
 from pd_sf_rules.model import Event, Source, Verdict
 
 PENDING = "pending"
@@ -52,7 +52,13 @@ def add_event(
     echo_of: str | None = None,
     run_id: str | None = None,
 ) -> bool:
-    """Put an event into the inbox; False when its id is known already (nothing is changed then)."""
+    """Put an event into the inbox; False, and nothing changes, when it is known or was forgotten.
+
+    An event up to `forgotten_until` may have been judged and pruned: judging it again could do things twice.
+    """
+    horizon = forgotten_until(c, event.integration, event.source, event.object)
+    if horizon is not None and event.occurred_at <= horizon:
+        return False
     added = c.execute(
         insert(c, events).on_conflict_do_nothing(index_elements=["id"]).returning(events.c.seq),
         {
@@ -75,17 +81,29 @@ def add_event(
     return added.first() is not None
 
 
+def forgotten_until(
+    c: Connection, integration: str, source: Source, object_name: str | None = None
+) -> datetime | None:
+    """The instant up to which events of that source (and object) were pruned, None when none ever was."""
+    return c.scalars(
+        select(horizons.c.forgotten_until).where(
+            horizons.c.integration == integration,
+            horizons.c.source == source,
+            horizons.c.object == (object_name or ""),
+        )
+    ).first()
+
+
 def pending_events(
     c: Connection, integration: str, source: Source, *, limit: int = 1000
 ) -> list[Event]:
     """The oldest events that wait for their verdicts, at most `limit`, by (occurred_at, arrival)."""
-    # The state is a literal in the statement: SQLite takes a partial index only then.
     rows = c.execute(
         select(events)
         .where(
             events.c.integration == integration,
             events.c.source == source,
-            events.c.state == literal(PENDING, literal_execute=True),
+            IS_PENDING,
         )
         .order_by(events.c.occurred_at, events.c.seq)
         .limit(limit)

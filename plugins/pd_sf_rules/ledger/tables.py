@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 
@@ -26,6 +28,11 @@ metadata = MetaData(
 
 PENDING_EVENTS = text("state = 'pending'")
 OPEN_ACTIONS = text("mode = 'live' AND state IN ('pending', 'claimed', 'failed')")
+# The same for queries, literals and all: SQLite takes a partial index only for the index's own words.
+IS_PENDING: ColumnElement[bool] = literal_column("events.state = 'pending'")
+IS_OPEN: ColumnElement[bool] = literal_column(
+    "(actions.mode = 'live' AND actions.state IN ('pending', 'claimed', 'failed'))"
+)
 OPEN_EXPECTATIONS = text("consumed_by IS NULL")
 
 
@@ -62,6 +69,16 @@ events = Table(
     Index("ix_events_record", "record_id", "occurred_at", "seq"),
     Index("ix_events_incident", "incident_id", "occurred_at", "seq"),
     sqlite_autoincrement=True,
+)
+
+horizons = Table(
+    "horizons",
+    metadata,
+    Column("integration", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("forgotten_until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("integration", "source", "object"),
 )
 
 actions = Table(

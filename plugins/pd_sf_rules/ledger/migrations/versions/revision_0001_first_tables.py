@@ -18,6 +18,7 @@ JSON = sa.JSON()
 def upgrade() -> None:
     """Make every table with its indexes."""
     _events()
+    _horizons()
     _actions()
     _pairs()
     _expectations()
@@ -76,6 +77,15 @@ def _events() -> None:
     op.create_index("ix_events_integration", "events", ["integration", "occurred_at", "seq"])
     op.create_index("ix_events_record", "events", ["record_id", "occurred_at", "seq"])
     op.create_index("ix_events_incident", "events", ["incident_id", "occurred_at", "seq"])
+
+
+def _horizons() -> None:
+    op.create_table(
+        "horizons",
+        *_text("integration", "source", "object"),
+        sa.Column("forgotten_until", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("integration", "source", "object", name="pk_horizons"),
+    )
 
 
 def _actions() -> None:
