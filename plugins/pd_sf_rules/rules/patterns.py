@@ -1,0 +1,71 @@
+"""Regular expressions that run in linear time (RE2), and a plain word for what RE2 cannot run."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import re2  # type: ignore[import-untyped]
+
+MAX_PATTERN = 1_000
+
+# What RE2 leaves out on purpose, because it cannot be matched in linear time (or is another dialect's spelling).
+_CONSTRUCTS: tuple[tuple[str, str, str], ...] = (
+    (r"\(\?<?[=!]", "look-around", "Write it as two conditions, one of them `not_matches`."),
+    (r"\\[1-9]|\(\?P=|\\k[<{']|\\g[<{0-9]", "a back-reference", "Write the alternatives out."),
+    (r"\(\?>|[*+?}]\+", "a possessive or atomic group", "Drop it: this engine never backtracks."),
+    (r"\(\?\(", "a conditional group", "Write the alternatives out with `|`."),
+    (r"\(\?#", "a comment", "Put the comment beside the rule."),
+    (r"\(\?[imsU]*[xuaL]", "a flag other than i, m, s and U", "Use (?i), (?m) or (?s)."),
+    (r"\\Z", r"\Z", r"Use \z."),
+)
+
+
+class PatternError(ValueError):
+    """A pattern that cannot be run. `hint` says what to write instead."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False  # else every bad pattern writes to stderr from C++
+    return options
+
+
+_OPTIONS = _options()
+
+
+def compile_pattern(pattern: str) -> Callable[[str], bool]:
+    """Return the test whether the pattern is found anywhere in a text. Raises PatternError naming the construct."""
+    if len(pattern) > MAX_PATTERN:
+        raise PatternError(
+            f"it is longer than {MAX_PATTERN:,} characters.", "Split it into conditions."
+        )
+    try:
+        compiled = re2.compile(pattern, _OPTIONS)
+    except (re2.error, UnicodeEncodeError) as error:
+        raise _explained(pattern, error) from error
+
+    def found(text: str) -> bool:
+        try:
+            return compiled.search(text) is not None
+        except UnicodeEncodeError:  # lone surrogates, which JSON can carry
+            return compiled.search(text.encode("utf-8", "replace").decode()) is not None
+
+    return found
+
+
+def _explained(pattern: str, error: Exception) -> PatternError:
+    """Return the sentence for a refused pattern: a construct RE2 lacks, or its own words."""
+    bare = pattern.replace("\\\\", "")
+    for construct, name, hint in _CONSTRUCTS:
+        if re.search(construct, bare):
+            message = f"it uses {name}, which cannot run in linear time."
+            return PatternError(message, hint)
+    said = error.args[0] if error.args else ""
+    words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(error)
+    return PatternError(
+        f"it cannot be read ({words}).", "Escape special characters with a backslash."
+    )
