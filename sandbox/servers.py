@@ -26,7 +26,8 @@ class Listener:
 
 def bind(port: int) -> socket.socket:
     """A socket on loopback; port 0 takes a free one. Raises OSError naming a port that is taken."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # The protocol is named so that asyncio sets TCP_NODELAY: without it every answer waits 40 ms.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((HOST, port))

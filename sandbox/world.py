@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -20,6 +19,8 @@ from sandbox.pagerduty.people import Person
 from sandbox.pagerduty.people import person as pagerduty_person
 from sandbox.pagerduty.shapes import utc_now
 from sandbox.pagerduty.state import PagerDutyState
+from sandbox.salesforce.app import create_app as salesforce_app
+from sandbox.salesforce.state import SalesforceState
 from sandbox.traffic import Traffic
 
 WEBHOOK_SECRET = "sandbox-webhook-secret"
@@ -39,7 +40,7 @@ class World:
     """A sandbox: both states, what is planned to go wrong, what was received, and the addresses."""
 
     pagerduty: PagerDutyState
-    salesforce: Any
+    salesforce: SalesforceState
     faults: FaultPlan
     traffic: Traffic
     key: demo_key.DemoKey = field(repr=False)
@@ -72,7 +73,7 @@ class World:
         """The Airflow connection to the simulated org, JWT bearer."""
         return {
             "conn_type": "salesforce",
-            "login": salesforce_side.SYNC_USER,
+            "login": salesforce_side.API_USER,
             "extra": {
                 "consumer_key": salesforce_side.CONSUMER_KEY,
                 "private_key": self.key.private_key,
@@ -119,7 +120,7 @@ class World:
         """The three applications on their sockets."""
         apps: dict[str, ASGIApp] = {
             "salesforce": FaultsAndTraffic(
-                salesforce_side.app(self.salesforce), "salesforce", self.faults, self.traffic
+                salesforce_app(self.salesforce), "salesforce", self.faults, self.traffic
             ),
             "pagerduty": FaultsAndTraffic(
                 pagerduty_app(self.pagerduty), "pagerduty", self.faults, self.traffic
@@ -127,7 +128,7 @@ class World:
             "control": control.create_app(self),
         }
         return [
-            servers.Listener(app, self.sockets[name], dates_itself=name == "salesforce")
+            servers.Listener(app, self.sockets[name], dates_itself=name != "control")
             for name, app in apps.items()
         ]
 
@@ -160,7 +161,7 @@ def open_world(
         sockets[name] = servers.bind(getattr(wanted, name))
     key = demo_key.kept_in(folder) if folder else demo_key.of_this_process()
     pagerduty = PagerDutyState(folder / "pagerduty.sqlite" if folder else None, clock, seed=seed)
-    salesforce = salesforce_side.open_salesforce(
+    salesforce = salesforce_side.open_org(
         folder / "salesforce.sqlite" if folder else None, clock, key
     )
     world = World(pagerduty, salesforce, FaultPlan(seed or 0), Traffic(), key, sockets)

@@ -3,13 +3,16 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.pagerduty import access, calls, courier, events
 from sandbox.pagerduty import directory_calls as directory
@@ -107,8 +110,28 @@ def create_app(state: PagerDutyState) -> Starlette:
             yield
 
     return Starlette(
-        routes=routes, lifespan=lifespan, exception_handlers={404: _unknown, 405: _unknown}
+        routes=routes,
+        lifespan=lifespan,
+        exception_handlers={404: _unknown, 405: _unknown},
+        middleware=[Middleware(_Dated, state=state)],
     )
+
+
+class _Dated:
+    """Puts the account's own time, skew included, into the Date header of every answer."""
+
+    def __init__(self, app: ASGIApp, state: PagerDutyState) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                now = format_datetime(self._state.now(), usegmt=True)
+                message["headers"] = [*message["headers"], (b"date", now.encode())]
+            await send(message)
+
+        await self._app(scope, receive, dated)
 
 
 def _token_endpoint(state: PagerDutyState) -> Callable[[Request], Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sandbox.pagerduty import checks, entries, incidents, notes, webhooks
+from sandbox.pagerduty import checks, entries, incidents, notes, pending, webhooks
 from sandbox.pagerduty.shapes import Actor, Doc, Refusal, invalid, ref
 from sandbox.pagerduty.state import PagerDutyState
 
@@ -89,28 +89,7 @@ def _moved(state: PagerDutyState, actor: Actor, doc: Doc, status: str) -> None:
     doc["status"] = status
     doc["last_status_change_at"] = state.stamp()
     doc["last_status_change_by"] = actor.pointer
-    timers_for(state, doc)
-
-
-def timers_for(state: PagerDutyState, doc: Doc) -> None:
-    """Announce in `pending_actions` what will happen by itself, as the service is configured."""
-    service = state.store.get("service", doc["service"]["id"]) or {}
-    now = state.now().timestamp()
-    waits: list[tuple[str, float]] = []
-    if doc["status"] == "acknowledged" and service.get("acknowledgement_timeout"):
-        waits.append(("unacknowledge", float(service["acknowledgement_timeout"])))
-    if doc["status"] != "resolved" and service.get("auto_resolve_timeout"):
-        waits.append(("resolve", float(service["auto_resolve_timeout"])))
-    doc["pending_actions"] = [
-        pending(state, kind, now + wait) for kind, wait in sorted(waits, key=lambda item: item[1])
-    ]
-
-
-def pending(state: PagerDutyState, kind: str, due: float) -> Doc:
-    """One `pending_actions` member, due at this epoch second."""
-    ahead = due - state.now().timestamp()
-    at = state.now().fromtimestamp(state.now().timestamp() + ahead, state.now().tzinfo)
-    return {"type": kind, "at": at.strftime("%Y-%m-%dT%H:%M:%SZ"), "_due": due}
+    pending.plan(state, doc)
 
 
 def _acknowledge(state: PagerDutyState, actor: Actor, doc: Doc) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.pagerduty import changes, entries, incidents, rendering, webhooks
+from sandbox.pagerduty import changes, entries, incidents, pending, rendering, webhooks
 from sandbox.pagerduty.shapes import Actor, Doc, Refusal, invalid, not_found, ref
 from sandbox.pagerduty.state import PagerDutyState
 
@@ -30,7 +30,7 @@ def snooze(state: PagerDutyState, actor: Actor, incident_id: str, duration: Any)
             raise Refusal(400, 1001, "Incident Already Resolved", ["Incident Already Resolved"])
         if doc["status"] != "acknowledged":
             changes.set_status(state, actor, doc, "acknowledged", None)
-        wake_up = changes.pending(state, "unacknowledge", state.now().timestamp() + duration)
+        wake_up = pending.action("unacknowledge", state.now().timestamp() + duration)
         doc["pending_actions"] = [wake_up]
         entries.record(
             state, doc, "snooze", actor, "Snoozed", channel={"duration": duration},

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.pagerduty import checks, entries, incidents, webhooks
+from sandbox.pagerduty import checks, entries, incidents, pending, webhooks
 from sandbox.pagerduty.shapes import Actor, Doc, arguments_error, invalid, ref
 from sandbox.pagerduty.state import PagerDutyState
 
@@ -152,6 +152,7 @@ def open_incident(
     if own:
         doc["status"] = "acknowledged"
         doc["acknowledgements"] = [{"at": state.stamp(), "acknowledger": actor.pointer}]
+    pending.plan(state, doc)
     trigger_channel = {
         "type": "web_trigger" if actor.channel == "website" else actor.channel,
         "summary": new.title,
