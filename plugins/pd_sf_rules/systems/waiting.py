@@ -1,7 +1,11 @@
-"""How long to wait before a read is sent again. Writes are never sent again from here."""
+"""How often a read is sent again, and how long to wait before. Writes are never sent again."""
 
 import random
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from pd_sf_rules.errors import RateLimitedError, SyncError
+from pd_sf_rules.systems.answers import Answer
 
 READ_ATTEMPTS = 3
 DEFAULT_RETRY_AFTER = 5.0
@@ -25,3 +29,34 @@ def seconds_asked(headers: Mapping[str, str], names: Iterable[str]) -> float:
         if seconds >= 0:
             return min(seconds, 3600.0)
     return DEFAULT_RETRY_AFTER
+
+
+def settled(
+    ask: Callable[[], Answer],
+    error_of: Callable[[Answer], SyncError],
+    *,
+    write: bool,
+    patience: float,
+) -> Answer:
+    """Return an answer that is understood, or raise what `error_of` makes of it.
+
+    A read is asked READ_ATTEMPTS times while the server is in trouble, and waits for `patience`
+    seconds in all where the server asks for a pause (429). A write is asked once.
+    """
+    answer = ask()
+    attempt, waited = 1, 0.0
+    while not answer.ok:
+        error = error_of(answer)
+        pause = pause_before(attempt)
+        if answer.status == 429 and isinstance(error, RateLimitedError):
+            pause += error.retry_after
+        elif answer.trouble and attempt < READ_ATTEMPTS:
+            attempt += 1
+        else:
+            raise error
+        if write or waited + pause > patience:
+            raise error
+        time.sleep(pause)
+        waited += pause
+        answer = ask()
+    return answer

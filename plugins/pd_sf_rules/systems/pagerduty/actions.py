@@ -23,7 +23,7 @@ from pd_sf_rules.systems.pagerduty.incidents import (
     incident_values,
     incidents_by_key,
 )
-from pd_sf_rules.systems.pagerduty.refusals import is_duplicate
+from pd_sf_rules.systems.pagerduty.refusals import DUPLICATE_KEY
 from pd_sf_rules.systems.results import WriteResult, failed
 
 INCIDENTS_PER_CALL = 250
@@ -66,15 +66,18 @@ def create_incident(client: PagerDutyClient, new: NewIncident) -> WriteResult:
     An UncertainError in the result means that it may exist: look with `incidents_by_key`.
     """
     if new.assignee_ids and new.escalation_policy_id:
-        message = f"Incident '{new.title}' cannot have both assignees and an escalation policy."
+        message = "An incident cannot have both assignees and an escalation policy."
         return failed(RefusedError(message, hint="Keep one of the two in the rule's action."))
+    doing = f"the incident with key {new.incident_key}"
     try:
-        body = client.post("incidents", {"incident": _new(new)}, doing=f"incident '{new.title}'")
-        values = _incident_of(body)
+        body = client.post("incidents", {"incident": _new(new)}, doing=doing)
+    except RefusedError as refusal:
+        return _adopt(client, new, refusal) if refusal.code == DUPLICATE_KEY else failed(refusal)
     except SyncError as error:
-        return _adopt(client, new, error) if is_duplicate(error) else failed(error)
+        return failed(error)
+    values = _incident_of(body)
     if not values.get("id"):
-        return failed(UncertainError(f"PagerDuty's answer names no incident for '{new.title}'."))
+        return failed(UncertainError(f"PagerDuty's answer to {doing} names no incident."))
     return WriteResult(id=str(values["id"]), error=None, created=True, values=values)
 
 
@@ -97,7 +100,7 @@ def update_incidents(
 
 
 def add_note(client: PagerDutyClient, incident_id: str, content: str) -> WriteResult:
-    """Add a note; `id` is the note's.
+    """Add a note; `id` is the note's, None where the server does not tell.
 
     An UncertainError in the result means that it may be there: look with `notes.notes_of`.
     """
@@ -105,10 +108,7 @@ def add_note(client: PagerDutyClient, incident_id: str, content: str) -> WriteRe
 
     def send() -> WriteResult:
         body = client.post(path, {"note": {"content": content}}, doing=f"a note on {incident_id}")
-        note = body.get("note") if isinstance(body, Mapping) else None
-        if not isinstance(note, Mapping) or not note.get("id"):
-            raise UncertainError(f"PagerDuty's answer names no note on {incident_id}.")
-        return WriteResult(id=str(note["id"]), error=None, created=True, values=dict(note))
+        return _told(body, "note")
 
     return _alone(send)
 
@@ -121,9 +121,7 @@ def run_workflow(client: PagerDutyClient, incident_id: str, workflow_id: str) ->
     def send() -> WriteResult:
         request = {"incident_workflow_instance": {"incident": incident}}
         body = client.post(path, request, doing=f"workflow {workflow_id} on {incident_id}")
-        run = body.get("incident_workflow_instance") if isinstance(body, Mapping) else None
-        run_id = run.get("id") if isinstance(run, Mapping) else None
-        return WriteResult(id=str(run_id) if run_id else None, error=None, created=True)
+        return _told(body, "incident_workflow_instance")
 
     return _alone(send)
 
@@ -167,9 +165,7 @@ def publish_status_update(client: PagerDutyClient, incident_id: str, message: st
 
     def send() -> WriteResult:
         body = client.post(path, {"message": message}, doing=f"a status update on {incident_id}")
-        update = body.get("status_update") if isinstance(body, Mapping) else None
-        update_id = update.get("id") if isinstance(update, Mapping) else None
-        return WriteResult(id=str(update_id) if update_id else None, error=None, created=True)
+        return _told(body, "status_update")
 
     return _alone(send)
 
@@ -194,6 +190,14 @@ def _alone(send: Callable[[], WriteResult]) -> WriteResult:
         return send()
     except SyncError as error:
         return failed(error)
+
+
+def _told(body: Any, name: str) -> WriteResult:
+    """Return the result of something made; the server may have told nothing about it."""
+    made = body.get(name) if isinstance(body, Mapping) else None
+    told = dict(made) if isinstance(made, Mapping) else {}
+    made_id = told.get("id")
+    return WriteResult(str(made_id) if made_id else None, None, created=True, values=told)
 
 
 def _new(new: NewIncident) -> dict[str, Any]:

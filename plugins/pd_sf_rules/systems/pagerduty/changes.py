@@ -151,11 +151,13 @@ def _detail(row: Mapping[str, Any]) -> Values:
     people = [one for one in row.get("assignees") or [] if isinstance(one, Mapping)]
     told = {
         "summary": row.get("summary"),
+        "agent_type": _object(row.get("agent")).get("type"),
         "channel": channel.get("type"),
         "note": row.get("note") or (_note(channel) if annotated else None),
         "assignees": ", ".join(name_of(one) for one in people) or None,
         "assignee_ids": [str(one.get("id") or "") for one in people] or None,
         "priority": name_of(new) if new else None,
+        "priority_id": new.get("id") if new else None,
         "old_priority": name_of(old) if old else None,
         "changeset": row.get("changeset") or channel.get("changeset"),
     }

@@ -16,7 +16,6 @@ import pagerduty
 from pd_sf_rules.connections import ConnectionSpec, checked_url
 from pd_sf_rules.errors import (
     ConnectionConfigError,
-    RateLimitedError,
     RefusedError,
     SkippableError,
 )
@@ -25,7 +24,7 @@ from pd_sf_rules.systems.answers import Answer, Asked, answer_of
 from pd_sf_rules.systems.pagerduty.refusals import error_of
 from pd_sf_rules.systems.pagerduty.token import Token, fetch_token, uses_oauth
 from pd_sf_rules.systems.pagerduty.transport import PagerDutySession
-from pd_sf_rules.systems.waiting import READ_ATTEMPTS, pause_before
+from pd_sf_rules.systems.waiting import settled
 
 _HOSTS = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com"}
 PAGE_LIMIT = 100
@@ -88,10 +87,11 @@ class PagerDutyClient:
     ) -> Iterator[list[dict[str, Any]]]:
         """Yield the pages of the list `name` until it ends.
 
-        A list without `more` ends with the first page that is not full. Raises RefusedError with
+        A list without `more` ends with a page that is not full or brings nothing new. Raises RefusedError with
         code PAGING_CAP where the list goes on after the 10,000 rows that paging reaches.
         """
         offset = 0
+        seen: set[str] = set()
         while offset + PAGE_LIMIT <= CLASSIC_CAP:
             query = {**(params or {}), "limit": PAGE_LIMIT, "offset": offset}
             body = self.get(path, query, doing=doing)
@@ -100,9 +100,12 @@ class PagerDutyClient:
                 told = doing or path
                 raise RefusedError(f"PagerDuty's answer to {told} has no '{name}'.", status=200)
             yield [row for row in rows if isinstance(row, dict)]
-            more = body.get("more", len(rows) >= PAGE_LIMIT)
-            if not more:
+            if not body.get("more", len(rows) == PAGE_LIMIT):
                 return
+            ids = {str(row.get("id")) for row in rows if isinstance(row, dict)}
+            if "more" not in body and ids <= seen:
+                return
+            seen |= ids
             offset += len(rows) or PAGE_LIMIT
         message = f"PagerDuty lists more than {CLASSIC_CAP} rows for {doing or path}."
         raise RefusedError(message, code=PAGING_CAP)
@@ -165,32 +168,21 @@ class PagerDutyClient:
         request: dict[str, Any] = {"params": dict(params)} if params else {}
         if body is not None:
             request["json"] = body
-        answer = self._ask(method, path, request)
-        waited, attempt = 0.0, 1
-        while not answer.ok:
-            error = error_of(self._without_secrets(answer), asked)
-            if isinstance(error, RateLimitedError):
-                pause = error.retry_after + pause_before(1)
-            else:
-                pause = pause_before(attempt)
-                attempt += 1
-                if not answer.trouble or attempt > READ_ATTEMPTS:
-                    raise error
-            if write or waited + pause > self._patience:
-                raise error
-            time.sleep(pause)
-            waited += pause
-            answer = self._ask(method, path, request)
+        answer = settled(
+            lambda: self._ask(method, path, request),
+            lambda failed: error_of(self._without_secrets(failed), asked),
+            write=write,
+            patience=self._patience,
+        )
         return answer.body
 
     def _ask(self, method: str, path: str, request: Mapping[str, Any]) -> Answer:
-        """Send once; where an app's token has expired get a fresh one and send once more."""
-        if not uses_oauth(self._spec):
-            return self._send(method, path, request)
-        token = self._ready(None)
+        """Send once; after a 401, which did nothing, send once more, an app with a fresh token."""
+        token = self._ready(None) if uses_oauth(self._spec) else None
         answer = self._send(method, path, request)
         if answer.status == 401:
-            self._ready(token)
+            if token is not None:
+                self._ready(token)
             answer = self._send(method, path, request)
         return answer
 

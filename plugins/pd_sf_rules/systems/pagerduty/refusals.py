@@ -35,6 +35,8 @@ _DONE_ALREADY = (
     "already been merged",
 )
 _DUPLICATE = "matching dedup key already exists"
+# The `code` of that refusal here: PagerDuty's own, 2002, also means other things.
+DUPLICATE_KEY = "duplicate_incident_key"
 _FROM_MISSING = 'from" header'
 _FROM_UNKNOWN = "requester user not found"
 
@@ -51,11 +53,6 @@ def error_of(answer: Answer, asked: Asked) -> SyncError:
         wait = seconds_asked(answer.headers, ("ratelimit-reset", "Retry-After"))
         return RateLimitedError("PagerDuty asks for a pause (rate limit).", retry_after=wait)
     return _refusal(answer, words or f"HTTP {answer.status}", asked)
-
-
-def is_duplicate(error: SyncError | None) -> bool:
-    """Say whether an incident was refused because an open one on the service has its key."""
-    return isinstance(error, RefusedError) and _DUPLICATE in error.message.lower()
 
 
 def words_of(body: Any) -> str:
@@ -78,7 +75,8 @@ def words_of(body: Any) -> str:
 
 
 def _refusal(answer: Answer, words: str, asked: Asked) -> SyncError:
-    code, lower = _code(answer.body), words.lower()
+    lower = words.lower()
+    code = DUPLICATE_KEY if _DUPLICATE in lower else _code(answer.body)
     configuration = _configuration(answer, words, asked)
     if configuration is not None:
         return configuration

@@ -183,7 +183,7 @@ def _create_one(client: SalesforceClient, row: RecordCreate) -> WriteResult:
     if not isinstance(answer, Mapping) or not answer.get("id"):
         raise UncertainError(f"Salesforce's answer to the {row.doing} names no record.")
     if answer.get("success") is False:
-        return failed(row_error(answer.get("errors"), row.doing))
+        return failed(row_error(answer.get("errors"), row.doing, of_target=False))
     return WriteResult(id=str(answer["id"]), error=None, created=True)
 
 
@@ -196,7 +196,7 @@ def _row_results(answer: Any, rows: Sequence[_Row], *, created: bool) -> list[Wr
 def _row_result(answer: Any, row: RecordUpdate | RecordCreate, *, created: bool) -> WriteResult:
     told = answer if isinstance(answer, Mapping) else {}
     if told.get("success") is not True:
-        return failed(row_error(told.get("errors"), row.doing))
+        return failed(row_error(told.get("errors"), row.doing, of_target=not created))
     given = row.record_id if isinstance(row, RecordUpdate) else None
     return WriteResult(id=given or str(told.get("id") or "") or None, error=None, created=created)
 

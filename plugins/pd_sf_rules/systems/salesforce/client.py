@@ -3,7 +3,6 @@
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +16,7 @@ from pd_sf_rules.errors import RateLimitedError, RefusedError, SkippableError
 from pd_sf_rules.model import ApiUsage
 from pd_sf_rules.systems.answers import Answer, Asked, answer_of
 from pd_sf_rules.systems.salesforce.refusals import error_of
-from pd_sf_rules.systems.waiting import READ_ATTEMPTS, pause_before
+from pd_sf_rules.systems.waiting import settled
 
 if TYPE_CHECKING:
     from pd_sf_rules.systems.salesforce.login import Grant
@@ -32,17 +31,24 @@ _log = logging.getLogger(__name__)
 class SalesforceClient:
     """One org, one user. May be used from several threads; logs in at the first call.
 
-    `timeout` are seconds per answer; `call_limit` bounds the calls of this client's life, None for
-    no bound. Every method raises classes of `pd_sf_rules.errors` only.
+    `timeout` are seconds per answer; `patience` the seconds that one read may wait in all when the
+    server asks for a pause; `call_limit` bounds the calls of this client's life, None for no bound.
+    Every method raises classes of `pd_sf_rules.errors` only.
     """
 
     def __init__(
-        self, spec: ConnectionSpec, *, timeout: float = 30.0, call_limit: int | None = None
+        self,
+        spec: ConnectionSpec,
+        *,
+        timeout: float = 30.0,
+        patience: float = 15.0,
+        call_limit: int | None = None,
     ) -> None:
         self.conn_id = spec.conn_id
         self.version = spec.text("version", DEFAULT_VERSION).removeprefix("v")
         self._spec = spec
         self._timeout = timeout
+        self._patience = patience
         self._call_limit = call_limit
         self._lock = threading.RLock()
         self._session: HardenedSession | None = None
@@ -161,14 +167,13 @@ class SalesforceClient:
         of_target = path.startswith("sobjects/") and path.count("/") == 2 and "describe" not in path
         asked = Asked(self.conn_id, doing or f"{method} {path.partition('?')[0]}", write, of_target)
         request: dict[str, Any] = {"params": params, "json": body, "headers": dict(headers or {})}
-        for attempt in range(1, READ_ATTEMPTS + 1):
-            answer = self._ask(method, path, request)
-            if answer.ok:
-                return answer.body
-            if write or not answer.trouble or attempt == READ_ATTEMPTS:
-                break
-            time.sleep(pause_before(attempt))
-        raise error_of(self._without_secrets(answer), asked)
+        answer = settled(
+            lambda: self._ask(method, path, request),
+            lambda failed: error_of(self._without_secrets(failed), asked),
+            write=write,
+            patience=self._patience,
+        )
+        return answer.body
 
     def _ask(self, method: str, path: str, request: Mapping[str, Any]) -> Answer:
         """Send once; where the session has expired log in and send once more."""

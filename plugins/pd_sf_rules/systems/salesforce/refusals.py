@@ -67,7 +67,7 @@ def error_of(answer: Answer, asked: Asked) -> SyncError:
     return _refusal(answer, asked)
 
 
-def row_error(errors: Any, doing: str) -> SyncError:
+def row_error(errors: Any, doing: str, *, of_target: bool) -> SyncError:
     """Return the error of one failed row of a collection (`statusCode`, `message`, `fields`)."""
     first = errors[0] if isinstance(errors, list) and errors else errors
     if not isinstance(first, Mapping):
@@ -79,7 +79,7 @@ def row_error(errors: Any, doing: str) -> SyncError:
     if code == "REQUEST_LIMIT_EXCEEDED":
         return RateLimitedError(f"{words} ({doing})", retry_after=seconds_asked({}, ()))
     missing = code == "INVALID_CROSS_REFERENCE_KEY" and first.get("fields") in (None, [], ["Id"])
-    if code in _GONE or (missing and doing.startswith("update")):
+    if code in _GONE or (missing and of_target):
         return SkippableError(f"Salesforce has no such record any more ({doing}): {words}")
     return RefusedError(
         f"Salesforce refused {doing}: {words}", code=code, status=200, hint=_HINTS.get(code, "")
