@@ -66,9 +66,12 @@ class Integration(_Section):
     paused: bool = False
 
     def start_at(self, now: datetime) -> datetime:
-        """Return the UTC instant at which a first start begins; a stamp without offset is UTC."""
+        """Return the UTC instant at which a first start begins; a stamp without offset is UTC.
+
+        Both services stamp in whole seconds, so the second that has begun counts in full.
+        """
         if self.start_from == "now":
-            return now
+            return now.replace(microsecond=0)
         stamp = self.start_from
         return stamp.replace(tzinfo=UTC) if stamp.tzinfo is None else stamp.astimezone(UTC)
 

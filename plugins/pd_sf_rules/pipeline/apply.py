@@ -40,13 +40,20 @@ def apply(
     """Carry out the open actions of one direction; return the counts `applied`, `skipped`, `failed`, `waiting`.
 
     `eager` tries again at once what only waits for its next try. `patience` is how many seconds this call may
-    spend waiting for a next try. What still waits afterwards stays in the ledger for the next run.
+    spend waiting for a next try. What still waits afterwards stays in the ledger for the next run. A paused
+    integration carries out nothing: its actions queue.
     """
+    if run.integration.paused:
+        return _counts(run, direction)
     _take_over(run)
     until = time.monotonic() + patience
     tried: set[str] = set()
+
+    def eagerly(action: StoredAction) -> bool:
+        return eager and action.id not in tried
+
     while True:
-        chosen = _choose(run, direction, lambda a: eager and a.id not in tried)
+        chosen = _choose(run, direction, eagerly)
         if not chosen:
             pause = _until_next_try(run, direction)
             if pause is None or time.monotonic() + pause > until:

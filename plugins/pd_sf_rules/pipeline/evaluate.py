@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.ledger import actions, events, links, rulesets as versions
+from pd_sf_rules.ledger import actions, events, links
+from pd_sf_rules.ledger import rulesets as versions
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Action, Event, Link, Source, Values, Verdict
 from pd_sf_rules.pipeline.rulebook import Rulebook
 from pd_sf_rules.pipeline.run import Run, utc_now

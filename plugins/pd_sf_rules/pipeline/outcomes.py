@@ -29,6 +29,7 @@ TRANSIENT = "transient"
 CONNECTION = "connection"
 CONFIG = "config"
 REFUSED = "refused"
+UNLINKED = "unlinked"
 
 
 def done(

@@ -35,7 +35,7 @@ class Task:
 
     @property
     def records(self) -> list[tuple[str, str]]:
-        """The (object, record id) this action writes to: the event's record, or the linked ones of the rule's object."""
+        """The (object, record id) it writes to: the event's record, or the linked ones of the rule's object."""
         if self.event.source == SALESFORCE and self.event.record_id:
             return [(self.event.object or "", self.event.record_id)]
         wanted = (self.action.object or "").casefold()
@@ -161,6 +161,7 @@ def _rendered(run: Run, task: Task) -> Mapping[str, Any]:
     }
     rule = {
         "name": task.action.rule,
+        "object": task.action.object,
         "ruleset": task.action.ruleset,
         "version": task.action.ruleset_version,
     }

@@ -48,7 +48,7 @@ def pull_pagerduty(run: Run, *, given: Window | None = None) -> list[Pulled]:
 
 
 def look(run: Run, stream: str, given: Window | None) -> tuple[Window, datetime, bool]:
-    """Return what to read of a PagerDuty stream, since when entries count, and whether this is the silent first look."""
+    """Return what to read of a stream, since when its entries count, and whether this is the silent first look."""
     now = run.pagerduty.server_now()
     if given is not None:
         return Window(given.start, min(given.end, now), moves_cursor=False), given.start, False

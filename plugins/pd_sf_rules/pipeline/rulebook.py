@@ -1,13 +1,179 @@
-"""The rulesets in force: today's valid files of one integration, and the last good version of a broken one."""
+"""The rules in force: the valid files of one integration, and the last good version of a broken one."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
 
-from pd_sf_rules.ledger import cursors, rulesets as versions
-from pd_sf_rules.model import Source
+from sqlalchemy import Connection
+
+from pd_sf_rules.errors import RefusedError
+from pd_sf_rules.ledger import actions, cursors
+from pd_sf_rules.ledger import rulesets as versions
+from pd_sf_rules.pipeline.outcomes import CONFIG
 from pd_sf_rules.pipeline.run import Run, utc_now
 from pd_sf_rules.rules.diagnostics import Diagnostic
 from pd_sf_rules.rules.evaluator import CompiledRules, compile_rules
-from pd_sf_rules.rules.loader import Ruleset, load_folder, load_text
+from pd_sf_rules.rules.loader import load_folder, load_text
+from pd_sf_rules.rules.ruleset import Rule, Ruleset
 from pd_sf_rules.settings import rulesets_folder
 from pd_sf_rules.systems.salesforce.describe import field_types
+
+_log = logging.getLogger(__name__)
+
+DESCRIBE_FOR = timedelta(hours=24)
+"""How long field types are believed; a query that names a missing field refreshes them at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """`rulesets` of one integration in file-name order, compiled; `diagnostics` of all files, valid or not.
+
+    `missing` holds the field paths by object that rules name and the org does not show: those rules rest.
+    """
+
+    rulesets: Sequence[Ruleset]
+    compiled: CompiledRules
+    diagnostics: Sequence[Diagnostic]
+    missing: Mapping[str, Collection[str]]
+
+    @property
+    def names_agent(self) -> bool:
+        """Whether a rule asks who changed a record, which costs a join."""
+        return any("event.agent" in ruleset.text for ruleset in self.rulesets)
+
+
+def load_rulebook(run: Run, *, refresh_fields: bool = False) -> Rulebook:
+    """Load the rules of the run's integration. A broken file is reported, and its last good version stays in force.
+
+    Field types come from describe, remembered for a day; `refresh_fields` asks again now. Raises SettingsError
+    when the folder is missing and the errors of systems.salesforce when the org cannot be asked.
+    """
+    valid, diagnostics = load_folder(rulesets_folder())
+    _report(diagnostics)
+    everything = _with_last_good(run, valid, diagnostics)
+    mine = [one for one in everything if one.integration == run.name and one.enabled]
+    types = _types(run, compile_rules(mine), refresh=refresh_fields)
+    mine, missing = _without_missing_fields(mine, types)
+    compiled = compile_rules(mine, types)
+    with run.ledger.begin() as c:
+        for ruleset in valid:
+            versions.remember(
+                c, _key(ruleset.path), ruleset.name, ruleset.version, ruleset.text, now=utc_now()
+            )
+        _replan_mended(c, run, mine)
+    run.watched = {name: compiled.record_fields(name) for name in _objects(mine)}
+    return Rulebook(tuple(mine), compiled, diagnostics, missing)
+
+
+def _report(diagnostics: Iterable[Diagnostic]) -> None:
+    for one in diagnostics:
+        log = _log.error if one.severity == "error" else _log.info
+        log("%s:%s:%s: %s %s", one.path, one.line, one.column, one.message, one.hint)
+
+
+def _key(path: str) -> str:
+    """Name a file in the ledger without the folder, which differs from machine to machine."""
+    return Path(path).name
+
+
+def _with_last_good(
+    run: Run, valid: Sequence[Ruleset], diagnostics: Iterable[Diagnostic]
+) -> list[Ruleset]:
+    loaded = {ruleset.path for ruleset in valid}
+    broken = {d.path for d in diagnostics if d.severity == "error"} - loaded
+    kept: list[Ruleset] = list(valid)
+    for path in sorted(broken):
+        with run.ledger.read() as c:
+            last = versions.last_good(c, _key(path))
+        if last is None:
+            continue
+        ruleset, _ = load_text(last[1], path)
+        if ruleset is not None and ruleset.name not in {one.name for one in kept}:
+            _log.warning("%s is broken: its last good version %s stays in force.", path, last[0])
+            kept.append(ruleset)
+    return sorted(kept, key=lambda one: one.path)
+
+
+def _objects(rulesets: Iterable[Ruleset]) -> list[str]:
+    return sorted({rule.object for ruleset in rulesets for rule in ruleset.rules})
+
+
+def _types(run: Run, compiled: CompiledRules, *, refresh: bool) -> dict[str, Mapping[str, str]]:
+    types: dict[str, Mapping[str, str]] = {}
+    for name in _objects(compiled.rulesets):
+        fields = compiled.record_fields(name)
+        if fields:
+            types[name] = _types_of(run, name, fields, refresh=refresh)
+    return {name: known for name, known in types.items() if known}
+
+
+def _types_of(run: Run, name: str, fields: Collection[str], *, refresh: bool) -> Mapping[str, str]:
+    """Return the type word of each field that exists; {} where this user may not describe the object."""
+    stream = f"describe:{name}"
+    now = utc_now()
+    with run.ledger.read() as c:
+        cursor = cursors.get_cursor(c, run.name, stream)
+    if cursor is not None and not refresh and now - cursor.position < DESCRIBE_FOR:
+        known: Mapping[str, str] = cursor.extra.get("types", {})
+        if set(fields) <= set(cursor.extra.get("asked", ())):
+            return known
+    try:
+        known = field_types(run.salesforce, name, sorted(fields))
+    except RefusedError as error:
+        _log.warning("The fields of %s cannot be described: %s", name, error)
+        known = {}
+    with run.ledger.begin() as c:
+        cursors.start_cursor(c, run.name, stream, now)
+        extra = {"types": dict(known), "asked": sorted(fields)}
+        cursors.move_cursor(c, run.name, stream, now, extra=extra)
+    return known
+
+
+def _without_missing_fields(
+    rulesets: Sequence[Ruleset], types: Mapping[str, Mapping[str, str]]
+) -> tuple[list[Ruleset], dict[str, set[str]]]:
+    """Leave out the rules that name fields the org does not show, and only those."""
+    missing: dict[str, set[str]] = {}
+    kept: list[Ruleset] = []
+    for ruleset in rulesets:
+        rules: list[Rule] = []
+        for rule in ruleset.rules:
+            known = types.get(rule.object)
+            gone = _fields_of(ruleset, rule) - set(known) if known else set()
+            if gone:
+                missing.setdefault(rule.object, set()).update(gone)
+                names = ", ".join(f"{rule.object}.{path}" for path in sorted(gone))
+                _log.error(
+                    "%s: rule '%s' rests: %s does not exist or is not readable for the sync's user.",
+                    ruleset.path,
+                    rule.name,
+                    names,
+                )
+            else:
+                rules.append(rule)
+        kept.append(replace(ruleset, rules=tuple(rules)))
+    return kept, missing
+
+
+def _fields_of(ruleset: Ruleset, rule: Rule) -> set[str]:
+    alone = compile_rules([replace(ruleset, rules=(rule,))])
+    return set(alone.record_fields(rule.object))
+
+
+def _replan_mended(c: Connection, run: Run, rulesets: Sequence[Ruleset]) -> None:
+    """Try again what failed for its ruleset's sake, with the parameters of the mended file."""
+    by_name = {ruleset.name: ruleset for ruleset in rulesets}
+    for stored in actions.open_actions(c, run.name):
+        ruleset = by_name.get(stored.ruleset)
+        if stored.state != "failed" or stored.error_kind != CONFIG or ruleset is None:
+            continue
+        if ruleset.version == stored.ruleset_version:
+            continue
+        rule = next((one for one in ruleset.rules if one.name == stored.rule), None)
+        if rule is None or stored.position >= len(rule.actions):
+            continue
+        spec = rule.actions[stored.position]
+        if spec.kind == stored.kind:
+            actions.replan(c, stored.id, params=spec.params, ruleset_version=ruleset.version)

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -28,6 +28,8 @@ class Run:
     integration: Integration
     ledger: Ledger
     connect: Connect
+    watched: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The fields that rules name, by object: what a snapshot holds. Set when the rules are loaded."""
     _salesforce: SalesforceClient | None = field(default=None, repr=False)
     _pagerduty: PagerDutyClient | None = field(default=None, repr=False)
     _lookups: Lookups | None = field(default=None, repr=False)

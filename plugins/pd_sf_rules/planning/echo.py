@@ -141,12 +141,12 @@ def effects_of(changes: Mapping[str, Any]) -> dict[str, Any]:
             effects["annotate"] = None
     elif status == "triggered":
         effects |= {"reopen": None, "trigger": None, "unacknowledge": None}
-    if "priority" in changes:
-        effects["priority_change"] = changes["priority"].get("id")
+    if "priority_id" in changes:
+        effects["priority_change"] = changes["priority_id"]
     if "urgency" in changes:
         effects["urgency_change"] = None
-    if "assignments" in changes:
+    if "assignee_ids" in changes:
         effects["assign"] = None
-    if "escalation_policy" in changes:
+    if "escalation_policy_id" in changes:
         effects |= {"escalate": None, "delegate": None, "assign": None}
     return effects

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pd_sf_rules.model import Action, Event
 from pd_sf_rules.planning.echo import INCIDENT_KEY_PREFIX
 from pd_sf_rules.planning.values import digest
-from pd_sf_rules.rules.loader import Rule, Ruleset
+from pd_sf_rules.rules.ruleset import Rule, Ruleset
 
 NOTE_SYNC = "note sync"
 

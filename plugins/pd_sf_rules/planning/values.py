@@ -21,9 +21,9 @@ def same_value(left: Any, right: Any) -> bool:
     if left is None or right is None:
         return left is right
     if isinstance(left, bool) or isinstance(right, bool):
-        return _as_flag(left) == _as_flag(right)
+        return bool(_as_flag(left) == _as_flag(right))
     if isinstance(left, int | float) or isinstance(right, int | float):
-        return _as_number(left) == _as_number(right)
+        return bool(_as_number(left) == _as_number(right))
     if left == right:
         return True
     if isinstance(left, str) and isinstance(right, str):

@@ -1,0 +1,85 @@
+"""`pdsf sync`: pull, evaluate, apply, tell, commit, once."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.settings import Integration, load_integration, load_integrations
+
+DIRECTIONS = ("salesforce", "pagerduty")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--integration", metavar="N", help="only this one (default: all)")
+    parser.add_argument(
+        "--direction",
+        choices=[*DIRECTIONS, "both"],
+        default="both",
+        help="where changes are read (default: both, with comments and notes)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sync; return 0, or 3 when an action failed or waits for its next try, or 1 when a side could not be read."""
+    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415 - database imports are slow
+
+    names = [options.integration] if options.integration else sorted(load_integrations())
+    ledger = open_the_ledger()
+    runs: list[dict[str, Any]] = []
+    errors: list[SyncError] = []
+    try:
+        for name in names:
+            _sync_integration(load_integration(name), ledger, options.direction, runs, errors)
+    finally:
+        ledger.close()
+    if options.json:
+        print(json.dumps({"runs": runs}))
+    else:
+        print(_table(runs))
+    for error in errors:
+        print(f"pdsf: {error}", file=sys.stderr)
+    if errors:
+        return 1
+    return 3 if any(one["counts"]["failed"] for one in runs) else 0
+
+
+def _sync_integration(
+    integration: Integration,
+    ledger: Any,
+    wanted: str,
+    runs: list[dict[str, Any]],
+    errors: list[SyncError],
+) -> None:
+    from pd_sf_rules.cli.connecting import connect  # noqa: PLC0415
+    from pd_sf_rules.pipeline.opening import open_run  # noqa: PLC0415
+    from pd_sf_rules.pipeline.sync import sync  # noqa: PLC0415
+
+    directions: list[Any] = list(DIRECTIONS) if wanted == "both" else [wanted]
+    crossing = integration.comments
+    if wanted == "both" and (crossing.salesforce_to_pagerduty or crossing.pagerduty_to_salesforce):
+        directions.append("notes")
+    for direction in directions:
+        with open_run(integration, ledger, connect=connect) as one:
+            told, error = sync(one, direction)
+        runs.append(told)
+        if error is not None:
+            errors.append(error)
+
+
+def _table(runs: list[dict[str, Any]]) -> str:
+    columns = ("pulled", "matched", "applied", "skipped", "failed")
+    lines = [
+        " ".join([f"{'integration':<14}", f"{'direction':<11}", *(f"{c:>7}" for c in columns)])
+    ]
+    for one in runs:
+        numbers = (f"{one['counts'][column]:>7}" for column in columns)
+        lines.append(" ".join([f"{one['integration']:<14}", f"{one['direction']:<11}", *numbers]))
+        lines += [
+            f"    {a['outcome']:<8} {a['action']} ({a['ruleset']} / {a['rule']}) "
+            f"{a['record'] or a['incident']} -> {a['target'] or '-'}"
+            for a in one["actions"]
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,33 @@
+"""Connections as Airflow stores them, as plain data."""
+
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from pd_sf_rules.connections import ConnectionSpec
+from pd_sf_rules.errors import ConnectionConfigError
+
+
+def stored_connection(conn_id: str) -> ConnectionSpec:
+    """Return a connection from Airflow's environment, secrets backends or metadata database.
+
+    Raises ConnectionConfigError where there is none.
+    """
+    try:
+        return spec_of(BaseHook.get_connection(conn_id))
+    except AirflowNotFoundException:
+        hint = f"Add it in Airflow (Admin > Connections) or set AIRFLOW_CONN_{conn_id.upper()}."
+        raise ConnectionConfigError(conn_id, "is not defined.", hint=hint) from None
+
+
+def spec_of(connection: Any) -> ConnectionSpec:
+    """Turn an Airflow connection into plain data."""
+    return ConnectionSpec(
+        conn_id=connection.conn_id,
+        conn_type=connection.conn_type or "",
+        login=connection.login or "",
+        password=connection.password or "",
+        host=connection.host or "",
+        extra=connection.extra_dejson,
+    )

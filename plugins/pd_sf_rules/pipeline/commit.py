@@ -1,0 +1,23 @@
+"""The last step: cursors move, once everything read up to there is recorded and was tried."""
+
+from collections.abc import Iterable
+
+from pd_sf_rules.ledger import cursors
+from pd_sf_rules.pipeline.pulled import Pulled
+from pd_sf_rules.pipeline.run import Run
+from pd_sf_rules.planning.windows import next_position
+
+
+def commit(run: Run, pulled: Iterable[Pulled]) -> dict[str, str]:
+    """Move the cursor of each live pull to the end of its window; return the new positions by stream, ISO 8601.
+
+    A backfill's or hand-given window leaves its cursor alone. A cursor never moves back.
+    """
+    moved: dict[str, str] = {}
+    with run.ledger.begin() as c:
+        for one in pulled:
+            if one.window.moves_cursor:
+                to = next_position(one.window, one.held_back)
+                cursors.move_cursor(c, run.name, one.stream, to)
+                moved[one.stream] = to.isoformat()
+    return moved

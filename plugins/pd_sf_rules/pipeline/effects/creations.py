@@ -1,0 +1,203 @@
+"""New incidents and new records, each linked to its other side in the transaction that records it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.ledger import expectations, links, snapshots
+from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Link, Values
+from pd_sf_rules.pipeline import outcomes
+from pd_sf_rules.pipeline.effects.sending import going_out, one_by_one
+from pd_sf_rules.pipeline.prepare import Task
+from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT, plain
+from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.planning.planner import incident_key
+from pd_sf_rules.planning.values import instant, same_value
+from pd_sf_rules.systems.pagerduty.actions import NewIncident, create_incident
+from pd_sf_rules.systems.pagerduty.incidents import incidents_by_key
+from pd_sf_rules.systems.salesforce.actions import RecordCreate
+from pd_sf_rules.systems.salesforce.actions import create_records as create_in_salesforce
+from pd_sf_rules.systems.salesforce.changes import fetch_records
+from pd_sf_rules.systems.salesforce.created import records_created
+
+TITLE_LENGTH = 1024
+"""PagerDuty cuts longer titles."""
+
+DOUBT_MARGIN = timedelta(minutes=2)
+"""How far the clocks of the two machines may differ when a lost answer is looked for."""
+
+
+def create_incidents(run: Run, tasks: Sequence[Task]) -> None:
+    """Create one incident for each task whose record has no open one, and link the two."""
+    one_by_one(run, tasks, _create_incident)
+
+
+def _create_incident(run: Run, task: Task) -> None:
+    open_now = task.open_incidents()
+    if task.action.in_doubt and (made := _made_before(run, task)) is not None:
+        _conclude_incident(run, task, str(made["id"]), made, "found after a lost answer")
+        return
+    if open_now and task.params.get("when_linked") != "any_open":
+        with run.ledger.begin() as c:
+            outcomes.skipped(c, run, task.action, f"Incident {open_now[-1]} is linked and open.")
+        return
+    new = _new_incident(run, task)
+    with run.ledger.begin() as c:
+        if not going_out(c, task, asdict(new)):
+            return
+    result = create_incident(run.pagerduty, new)
+    if result.error is not None:
+        raise result.error
+    message = "adopted the open incident" if result.adopted else ""
+    _conclude_incident(run, task, result.id or "", result.values, message)
+
+
+def _made_before(run: Run, task: Task) -> Values | None:
+    sent_at = task.action.sent_at
+    if sent_at is None:
+        return None
+    found = incidents_by_key(run.pagerduty, incident_key(task.action), open_only=False)
+    recent = [one for one in found if _created(one) >= sent_at - DOUBT_MARGIN]
+    return max(recent, key=_created, default=None)
+
+
+def _created(incident: Values) -> datetime:
+    stamp = instant(str(incident.get("created_at") or ""))
+    return stamp if stamp is not None else utc_now()
+
+
+def _new_incident(run: Run, task: Task) -> NewIncident:
+    p = task.params
+    record = task.records[0] if task.records else None
+    default = run.salesforce.record_url(*record) if record else ""
+    policy, assignees = p.get("escalation_policy"), _as_list(p.get("assign_to"))
+    return NewIncident(
+        title=str(p["title"])[:TITLE_LENGTH],
+        service_id=run.lookups.service(str(p["service"])),
+        incident_key=incident_key(task.action),
+        urgency=p.get("urgency"),
+        priority_id=run.lookups.priority(str(p["priority"])) if p.get("priority") else None,
+        details=str(p.get("details") or default) or None,
+        escalation_policy_id=run.lookups.escalation_policy(str(policy)) if policy else None,
+        assignee_ids=tuple(run.lookups.user(str(one)) for one in assignees),
+        incident_type=p.get("incident_type"),
+        conference_bridge=p.get("conference_bridge"),
+    )
+
+
+def _conclude_incident(
+    run: Run, task: Task, incident_id: str, values: Values, message: str
+) -> None:
+    action = task.action
+    with run.ledger.begin() as c:
+        if action.record_id and action.object:
+            _link(c, run, task, action.object, action.record_id, incident_id)
+        if values:
+            snapshots.merge_snapshot(
+                c, run.name, PAGERDUTY, INCIDENT, incident_id, plain(values), now=utc_now()
+            )
+        outcomes.done(c, run, action, target=incident_id, message=message)
+
+
+def create_records(run: Run, tasks: Sequence[Task]) -> None:
+    """Create one record for each task whose pair has none of that object, and link it to the incident."""
+    fresh: list[tuple[Task, RecordCreate]] = []
+    for task in tasks:
+        try:
+            create = _to_create(run, task)
+        except SyncError as error:
+            with run.ledger.begin() as c:
+                outcomes.failed(c, run, task.action, error)
+            continue
+        if create is not None:
+            fresh.append((task, create))
+    with run.ledger.begin() as c:
+        fresh = [
+            (task, create) for task, create in fresh if going_out(c, task, dict(create.fields))
+        ]
+    if not fresh:
+        return
+    results = create_in_salesforce(run.salesforce, [create for _, create in fresh])
+    made = [(t, n, r) for (t, n), r in zip(fresh, results, strict=True) if r.error is None]
+    seen = _read_back(run, [(new.object, result.id or "") for _, new, result in made])
+    for task, create, result in made:
+        values = {**create.fields, **seen.get(result.id or "", {})}
+        _conclude_record(run, task, create.object, result.id or "", values)
+    with run.ledger.begin() as c:
+        for (task, _), result in zip(fresh, results, strict=True):
+            if result.error is not None:
+                outcomes.failed(c, run, task.action, result.error)
+
+
+def _to_create(run: Run, task: Task) -> RecordCreate | None:
+    """Return what to create; None when the action is concluded already (linked, or found after a lost answer)."""
+    name = str(task.params.get("object") or task.action.object or "")
+    linked = [link.record_id for link in task.links if link.object.casefold() == name.casefold()]
+    if linked and task.params.get("when_linked") != "create":
+        with run.ledger.begin() as c:
+            outcomes.skipped(c, run, task.action, f"{name} {linked[-1]} is linked.")
+        return None
+    create = RecordCreate(name, written_fields(task.params["fields"]))
+    if task.action.in_doubt and (made := _record_made_before(run, task, create)):
+        seen = _read_back(run, [(name, made)])
+        _conclude_record(run, task, name, made, {**create.fields, **seen.get(made, {})})
+        return None
+    return create
+
+
+def _record_made_before(run: Run, task: Task, create: RecordCreate) -> str | None:
+    """Look for the record that a lost answer may have left behind: made by us since, with the same values."""
+    sent_at = task.action.sent_at or utc_now()
+    rows = records_created(
+        run.salesforce,
+        create.object,
+        created_by=run.salesforce.user_id,
+        since=sent_at - DOUBT_MARGIN,
+        fields=sorted(create.fields),
+    )
+    with run.ledger.read() as c:
+        taken = links.links_of_records(c, run.name, list(rows))
+    for record_id, values in rows.items():
+        same = all(same_value(values.get(f), wanted) for f, wanted in create.fields.items())
+        if same and record_id not in taken:
+            return record_id
+    return None
+
+
+def _read_back(run: Run, made: Collection[tuple[str, str]]) -> dict[str, Values]:
+    """Read new records as the server keeps them (defaults, numbers, workflow), for their first snapshot."""
+    found: dict[str, Values] = {}
+    for name in {name for name, _ in made}:
+        fields = run.watched.get(name)
+        ids = [record_id for of, record_id in made if of == name]
+        if fields and ids:
+            found |= fetch_records(run.salesforce, name, ids, fields)
+    return found
+
+
+def _conclude_record(run: Run, task: Task, name: str, record_id: str, values: Values) -> None:
+    with run.ledger.begin() as c:
+        for incident_id in task.incidents or filter(None, [task.action.incident_id]):
+            _link(c, run, task, name, record_id, incident_id)
+        snapshots.merge_snapshot(c, run.name, SALESFORCE, name, record_id, values, now=utc_now())
+        outcomes.done(c, run, task.action, target=record_id)
+        expectations.forget(c, task.action.id)
+
+
+def _link(c: Connection, run: Run, task: Task, name: str, record_id: str, incident_id: str) -> None:
+    links.add_link(c, Link(run.name, name, record_id, incident_id, task.action.ruleset, utc_now()))
+
+
+def written_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return field values as Salesforce takes them: empty text clears a field, and that is written as null."""
+    return {name: None if value == "" else value for name, value in fields.items()}
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

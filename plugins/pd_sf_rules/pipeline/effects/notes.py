@@ -1,0 +1,204 @@
+"""Texts that cross: notes on incidents and comments on Cases, each written once and known by its id afterwards."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pd_sf_rules.ledger import actions, notes
+from pd_sf_rules.ledger.notes import KnownNote
+from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
+from pd_sf_rules.pipeline import outcomes
+from pd_sf_rules.pipeline.effects.creations import DOUBT_MARGIN
+from pd_sf_rules.pipeline.effects.incidents import targets_of
+from pd_sf_rules.pipeline.effects.sending import already_done, going_out, one_by_one
+from pd_sf_rules.pipeline.expected import announce
+from pd_sf_rules.pipeline.prepare import Task
+from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.planning.kinds import COPY_COMMENT, COPY_NOTE, NOTE_COPIES
+from pd_sf_rules.planning.notes import COMMENT_BYTES, as_comments, as_note, cut
+from pd_sf_rules.planning.values import text_digest
+from pd_sf_rules.systems.pagerduty.actions import add_note
+from pd_sf_rules.systems.pagerduty.notes import notes_of
+from pd_sf_rules.systems.salesforce.notes import NewComment, comments_of
+from pd_sf_rules.systems.salesforce.notes import post_comments as post_in_salesforce
+
+LINK_WAIT = timedelta(minutes=15)
+"""How long a text waits for its pair: the incident may be about to be created."""
+
+LOOK_AGAIN = timedelta(seconds=5)
+
+
+def add_notes(run: Run, tasks: Sequence[Task]) -> None:
+    """Write notes on incidents: those of `add_note`, and Case comments that cross."""
+    one_by_one(run, tasks, _add_note)
+
+
+def post_comments(run: Run, tasks: Sequence[Task]) -> None:
+    """Write comments on Cases: those of `post_comment`, and notes that cross."""
+    one_by_one(run, tasks, _post_comment)
+
+
+def _add_note(run: Run, task: Task) -> None:
+    targets = targets_of(task)
+    if not targets:
+        _without_pair(run, task, "incident")
+        return
+    finished = already_done(task)
+    for incident_id in targets:
+        for part in _note_parts(task):
+            name = f"{incident_id}:{text_digest(part)}"
+            if name in finished:
+                continue
+            if not _announced_note(run, task, incident_id, part):
+                return
+            note_id = _note_there(run, task, incident_id, part)
+            if note_id is None:
+                result = add_note(run.pagerduty, incident_id, part)
+                if result.error is not None:
+                    _progress(run, task, finished)
+                    raise result.error
+                note_id = result.id or name
+            finished.add(name)
+            with run.ledger.begin() as c:
+                _remember(c, run, task, PAGERDUTY, note_id, part, incident_id=incident_id)
+    with run.ledger.begin() as c:
+        outcomes.done(c, run, task.action, target=",".join(targets))
+
+
+def _note_parts(task: Task) -> list[str]:
+    if task.action.kind == COPY_COMMENT:
+        return as_note(task.event.agent, str(task.event.detail["body"]))
+    return [str(task.params["content"])]
+
+
+def _announced_note(run: Run, task: Task, incident_id: str, part: str) -> bool:
+    digest = text_digest(part)
+    now = run.pagerduty.server_now()
+    with run.ledger.begin() as c:
+        if not going_out(c, task, {"incident": incident_id, "digest": digest}):
+            return False
+        name = f"{task.action.id}:{digest}"
+        announce(c, run.name, PAGERDUTY, incident_id, {"annotate": digest}, action_id=name, now=now)
+    return True
+
+
+def _note_there(run: Run, task: Task, incident_id: str, part: str) -> str | None:
+    """Return the id of the note that a lost answer left behind, or None."""
+    if not task.action.in_doubt or task.action.sent_at is None:
+        return None
+    since = task.action.sent_at - DOUBT_MARGIN
+    found = [
+        note.id
+        for note in notes_of(run.pagerduty, incident_id)
+        if note.created_at >= since and text_digest(note.content) == text_digest(part)
+    ]
+    return _unclaimed(run, PAGERDUTY, found)
+
+
+def _post_comment(run: Run, task: Task) -> None:
+    if not task.records:
+        _without_pair(run, task, task.action.object or "record")
+        return
+    finished = already_done(task)
+    for _, record_id in task.records:
+        for part in _comment_parts(task):
+            name = f"{record_id}:{text_digest(part)}"
+            if name in finished:
+                continue
+            with run.ledger.begin() as c:
+                if not going_out(c, task, {"record": record_id, "digest": text_digest(part)}):
+                    return
+            comment_id = _comment_there(run, task, record_id, part)
+            if comment_id is None:
+                new = NewComment(record_id, part, _is_public(run, task))
+                result = post_in_salesforce(run.salesforce, [new])[0]
+                if result.error is not None:
+                    _progress(run, task, finished)
+                    raise result.error
+                comment_id = result.id or name
+            finished.add(name)
+            with run.ledger.begin() as c:
+                _remember(c, run, task, SALESFORCE, comment_id, part, record_id=record_id)
+    with run.ledger.begin() as c:
+        outcomes.done(c, run, task.action, target=",".join(r for _, r in task.records))
+
+
+def _comment_parts(task: Task) -> list[str]:
+    if task.action.kind == COPY_NOTE:
+        return as_comments(task.event.agent, str(task.event.detail["body"]))
+    return [cut(str(task.params["body"]), COMMENT_BYTES)]
+
+
+def _is_public(run: Run, task: Task) -> bool:
+    if task.action.kind == COPY_NOTE:
+        return run.integration.comments.pagerduty_to_salesforce == "public"
+    return task.params.get("visibility") == "public"
+
+
+def _comment_there(run: Run, task: Task, record_id: str, part: str) -> str | None:
+    """Return the id of the comment that a lost answer left behind, or None."""
+    if not task.action.in_doubt or task.action.sent_at is None:
+        return None
+    since = task.action.sent_at - DOUBT_MARGIN
+    found = [
+        comment.id
+        for comment in comments_of(run.salesforce, record_id, since)
+        if text_digest(comment.body) == text_digest(part)
+    ]
+    return _unclaimed(run, SALESFORCE, found)
+
+
+def _unclaimed(run: Run, system: Source, found: Sequence[str]) -> str | None:
+    """Return the first of these notes that is not known as another action's or a person's."""
+    with run.ledger.read() as c:
+        known = notes.known_notes(c, run.name, system, found)
+    return next((note_id for note_id in found if note_id not in known), None)
+
+
+def _without_pair(run: Run, task: Task, what: str) -> None:
+    """A crossing text waits a while for its pair; anything else has nothing to do."""
+    age = utc_now() - task.action.created_at
+    with run.ledger.begin() as c:
+        if task.action.kind in NOTE_COPIES and age < LINK_WAIT:
+            actions.record_outcome(
+                c,
+                task.action.id,
+                state="pending",
+                now=utc_now(),
+                message=f"Waits for a linked {what}.",
+                error_kind=outcomes.UNLINKED,
+                retry_at=utc_now() + LOOK_AGAIN,
+            )
+        else:
+            outcomes.skipped(c, run, task.action, f"No {what} is linked.")
+
+
+def _progress(run: Run, task: Task, finished: set[str]) -> None:
+    """Keep the parts that are done: the next attempt goes on behind them."""
+    with run.ledger.begin() as c:
+        actions.note_progress(c, task.action.id, answer={"done": sorted(finished)})
+
+
+def _remember(
+    c: Connection,
+    run: Run,
+    task: Task,
+    system: Source,
+    note_id: str,
+    text: str,
+    **place: Any,
+) -> None:
+    note = KnownNote(
+        integration=run.name,
+        system=system,
+        note_id=note_id,
+        record_id=place.get("record_id"),
+        incident_id=place.get("incident_id"),
+        digest=text_digest(text),
+        action_id=task.action.id,
+        seen_at=utc_now(),
+        origin="ours",
+    )
+    notes.add_note(c, note)

@@ -1,0 +1,226 @@
+"""Comments and notes that people wrote become events with one action each: carry it to the other side."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pd_sf_rules.ledger import actions, cursors, events, notes
+from pd_sf_rules.ledger.notes import KnownNote
+from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Event, LogEntry, Window
+from pd_sf_rules.pipeline.pull_pagerduty import look
+from pd_sf_rules.pipeline.pulled import Pulled
+from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.planning.kinds import ADD_NOTE, COPY_COMMENT, COPY_NOTE, POST_COMMENT
+from pd_sf_rules.planning.notes import RESOLUTION_PREFIX
+from pd_sf_rules.planning.planner import plan_copy
+from pd_sf_rules.planning.values import text_digest
+from pd_sf_rules.planning.windows import live_window
+from pd_sf_rules.systems.pagerduty.changes import pull_log_entries
+from pd_sf_rules.systems.pagerduty.notes import Note, notes_of
+from pd_sf_rules.systems.salesforce.notes import Comment, pull_comments
+
+COMMENT_STREAM = "notes:salesforce"
+NOTE_STREAM = "notes:pagerduty"
+COMMENTED_OBJECT = "Case"
+"""CaseComment belongs to Case alone."""
+
+
+def pull_notes(run: Run, *, given: Window | None = None) -> list[Pulled]:
+    """Record each new comment and note of the directions that the integration switched on, with its plan.
+
+    What we wrote ourselves is known by its id and stays where it is.
+    """
+    pulled: list[Pulled] = []
+    if run.integration.comments.salesforce_to_pagerduty:
+        pulled.append(_pull_comments(run, given))
+    if run.integration.comments.pagerduty_to_salesforce:
+        pulled.append(_pull_incident_notes(run, given))
+    return pulled
+
+
+def _pull_comments(run: Run, given: Window | None) -> Pulled:
+    window, started_at, silent = _look_at_comments(run, given)
+    new = 0
+    held: list[datetime] = []
+    for page in pull_comments(run.salesforce, window):
+        ours = run.salesforce.user_id
+        with run.ledger.begin() as c:
+            known = notes.known_notes(c, run.name, SALESFORCE, [one.id for one in page])
+            writing = _writing(c, run, (POST_COMMENT, COPY_NOTE))
+            for comment in page:
+                if comment.id in known or comment.created_at < started_at:
+                    continue
+                if writing and comment.agent_id == ours:
+                    held.append(comment.stamp)
+                    continue
+                new += _record_comment(c, run, comment, silent=silent)
+    return Pulled(COMMENT_STREAM, window, new, min(held, default=None))
+
+
+def _look_at_comments(run: Run, given: Window | None) -> tuple[Window, datetime, bool]:
+    now = run.salesforce.server_now()
+    if given is not None:
+        return Window(given.start, min(given.end, now), moves_cursor=False), given.start, False
+    with run.ledger.begin() as c:
+        cursor = cursors.get_cursor(c, run.name, COMMENT_STREAM)
+        first = cursor is None
+        if cursor is None:
+            start = run.integration.start_at(now)
+            cursor = cursors.start_cursor(c, run.name, COMMENT_STREAM, start)
+    silent = first and run.integration.start_from == "now"
+    return live_window(cursor.position, now), cursor.started_at, silent
+
+
+def _writing(c: Connection, run: Run, kinds: Iterable[str]) -> bool:
+    """Say whether a text of ours may be on its way, so that one by our user is to be looked at later."""
+    return any(actions.in_flight(c, run.name, kind=kind) for kind in kinds)
+
+
+def _record_comment(c: Connection, run: Run, comment: Comment, *, silent: bool) -> int:
+    notes.add_note(
+        c,
+        KnownNote(
+            integration=run.name,
+            system=SALESFORCE,
+            note_id=comment.id,
+            record_id=comment.record_id,
+            incident_id=None,
+            digest=text_digest(comment.body),
+            action_id=None,
+            seen_at=utc_now(),
+            origin="theirs",
+        ),
+    )
+    event = Event(
+        id=f"notes:{run.name}:{comment.id}",
+        integration=run.name,
+        source=SALESFORCE,
+        type="comment",
+        occurred_at=comment.created_at,
+        agent=comment.agent,
+        object=COMMENTED_OBJECT,
+        record_id=comment.record_id,
+        detail={"body": comment.body, "public": comment.public},
+    )
+    return _record(c, run, event, COPY_COMMENT, silent=silent)
+
+
+def _record(c: Connection, run: Run, event: Event, kind: str, *, silent: bool) -> int:
+    state = "baseline" if silent else "evaluated"
+    if not events.add_event(c, event, state=state, run_id=run.id) or silent:
+        return 0
+    actions.add_actions(c, plan_copy(event, kind), run_id=run.id)
+    return 1
+
+
+def _pull_incident_notes(run: Run, given: Window | None) -> Pulled:
+    window, started_at, silent = look(run, NOTE_STREAM, given)
+    entries = [e for e in pull_log_entries(run.pagerduty, window) if _may_tell_a_note(e)]
+    entries = [e for e in entries if e.created_at >= started_at]
+    with run.ledger.read() as c:
+        handled = notes.known_notes(c, run.name, PAGERDUTY, [_marker(e) for e in entries])
+    fresh = [e for e in entries if _marker(e) not in handled]
+    new = 0
+    held: list[datetime] = []
+    for incident_id in dict.fromkeys(entry.incident_id for entry in fresh):
+        mine = [entry for entry in fresh if entry.incident_id == incident_id]
+        there = notes_of(run.pagerduty, incident_id)
+        added, left = _record_notes(run, mine, there, started_at, silent=silent)
+        new += added
+        held += left
+    return Pulled(NOTE_STREAM, window, new, min(held, default=None))
+
+
+def _may_tell_a_note(entry: LogEntry) -> bool:
+    return entry.type == "annotate" or (entry.type == "resolve" and bool(entry.detail.get("note")))
+
+
+def _marker(entry: LogEntry) -> str:
+    """Name a log entry among the notes, so that its incident is not asked for its notes again."""
+    return f"entry:{entry.id}"
+
+
+def _record_notes(
+    run: Run,
+    entries: Sequence[LogEntry],
+    there: Sequence[Note],
+    started_at: datetime,
+    *,
+    silent: bool,
+) -> tuple[int, list[datetime]]:
+    """Write one incident's new notes; return how many, and the stamps of entries to look at again."""
+    incident_id = entries[0].incident_id
+    ours = run.pagerduty.user_id()
+    new = 0
+    with run.ledger.begin() as c:
+        known = notes.known_notes(c, run.name, PAGERDUTY, [note.id for note in there])
+        writing = _writing(c, run, (ADD_NOTE, COPY_COMMENT, "resolve_incident"))
+        resolutions = {
+            digest
+            for digest, found in notes.note_digests(c, run.name, PAGERDUTY, incident_id).items()
+            if any(one.note_id.startswith("resolution:") for one in found)
+        }
+        for note in [*there, *_resolutions(entries, there)]:
+            if note.id in known or note.created_at < started_at:
+                continue
+            if _resolution_digest(note.content) in resolutions:
+                continue
+            if writing and note.agent_id == ours:
+                return new, [entry.created_at for entry in entries]
+            new += _record_note(c, run, note, silent=silent)
+        for entry in entries:
+            _remember(c, run, _marker(entry), incident_id, str(entry.detail.get("note") or ""))
+    return new, []
+
+
+def _resolutions(entries: Iterable[LogEntry], there: Sequence[Note]) -> list[Note]:
+    """Return resolution texts that PagerDuty keeps in the log entry only."""
+    digests = {_resolution_digest(note.content) for note in there}
+    return [
+        Note(
+            id=f"log-entry:{entry.id}",
+            incident_id=entry.incident_id,
+            content=str(entry.detail["note"]),
+            agent=entry.agent,
+            agent_id=entry.agent_id,
+            created_at=entry.created_at,
+        )
+        for entry in entries
+        if entry.type == "resolve" and _resolution_digest(str(entry.detail["note"])) not in digests
+    ]
+
+
+def _resolution_digest(text: str) -> str:
+    return text_digest(text.removeprefix(RESOLUTION_PREFIX))
+
+
+def _record_note(c: Connection, run: Run, note: Note, *, silent: bool) -> int:
+    _remember(c, run, note.id, note.incident_id, note.content)
+    event = Event(
+        id=f"notes:{run.name}:{note.id}",
+        integration=run.name,
+        source=PAGERDUTY,
+        type="note",
+        occurred_at=note.created_at,
+        agent=note.agent,
+        object=COMMENTED_OBJECT,
+        incident_id=note.incident_id,
+        detail={"body": note.content},
+    )
+    return _record(c, run, event, COPY_NOTE, silent=silent)
+
+
+def _remember(c: Connection, run: Run, note_id: str, incident_id: str, text: str) -> None:
+    note = KnownNote(
+        integration=run.name,
+        system=PAGERDUTY,
+        note_id=note_id,
+        record_id=None,
+        incident_id=incident_id,
+        digest=text_digest(text),
+        action_id=None,
+        seen_at=utc_now(),
+        origin="theirs",
+    )
+    notes.add_note(c, note)

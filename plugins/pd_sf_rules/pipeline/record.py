@@ -1,0 +1,65 @@
+"""The lineage of a run, put together from what the ledger holds under its id."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pd_sf_rules.ledger import actions, runs
+from pd_sf_rules.lineage import lineage
+from pd_sf_rules.pipeline.pulled import Pulled
+from pd_sf_rules.pipeline.run import Direction, Run, utc_now
+
+
+def record_lineage(
+    run: Run,
+    direction: Direction,
+    pulled: Sequence[Pulled],
+    evaluated: Mapping[str, int],
+    *,
+    started_at: datetime | None = None,
+) -> dict[str, Any]:
+    """Return the lineage object of this run and keep it in the ledger."""
+    with run.ledger.read() as c:
+        touched = actions.find_actions(c, integration=run.name, run_id=run.id, limit=1_000_000)
+    touched.sort(key=lambda a: (a.event_occurred_at, a.event_seq, a.position))
+    states = [action.state for action in touched]
+    counts = {
+        "pulled": sum(one.new for one in pulled),
+        "evaluated": evaluated.get("evaluated", 0),
+        "matched": evaluated.get("matched", 0),
+        "applied": states.count("applied"),
+        "skipped": states.count("skipped"),
+        "failed": sum(
+            a.state in {"failed", "pending", "claimed"} and bool(a.message) for a in touched
+        ),
+    }
+    window = _span(pulled)
+    told = lineage(
+        run_id=run.id,
+        integration=run.name,
+        direction=direction,
+        window=window,
+        counts=counts,
+        actions=touched,
+    )
+    with run.ledger.begin() as c:
+        runs.save_run(
+            c,
+            runs.Run(
+                run_id=run.id,
+                integration=run.name,
+                direction=direction,
+                window_start=window[0] if window else None,
+                window_end=window[1] if window else None,
+                lineage=told,
+                started_at=started_at or utc_now(),
+                finished_at=utc_now(),
+            ),
+        )
+    return told
+
+
+def _span(pulled: Sequence[Pulled]) -> tuple[datetime, datetime] | None:
+    if not pulled:
+        return None
+    return min(p.window.start for p in pulled), max(p.window.end for p in pulled)
