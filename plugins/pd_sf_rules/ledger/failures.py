@@ -31,7 +31,7 @@ SQLITE_CONFIG = {
 POSTGRES_AGAIN = ("08", "40", "53", "55P03", "57", "58")
 POSTGRES_CONFIG = {
     "42501": "Grant this user the right to use the ledger's tables and to create them.",
-    "25006": "The database is read-only: point PDSF_LEDGER_URL at the primary server.",
+    "25006": "Write inside Ledger.begin(), and point PDSF_LEDGER_URL at the primary server.",
     "42P01": "Its tables are missing: run `pdsf ledger upgrade`.",
     "42703": "Its tables are too old: run `pdsf ledger upgrade`.",
     "42P07": "It holds other tables of the same name: give the ledger a database of its own.",
