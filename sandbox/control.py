@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from sandbox import control_pagerduty
+from sandbox import control_pagerduty, control_salesforce
 from sandbox.faults import fault_from_json
 from sandbox.pagerduty.shapes import Refusal
+from sandbox.salesforce.errors import ApiError
 
 if TYPE_CHECKING:
     from sandbox.world import World
@@ -25,8 +26,12 @@ def answering(work: Callable[[Request, Any], Any]) -> Endpoint:
         try:
             body = await request.json() if await request.body() else {}
             return JSONResponse(work(request, body))
+        except KeyError as missing:
+            return JSONResponse({"error": f"{missing.args[0]!r} is missing"}, 400)
         except LookupError as error:
-            return JSONResponse({"error": str(error.args[0])}, 404)
+            return JSONResponse({"error": str(error)}, 404)
+        except ApiError as refusal:
+            return JSONResponse([refusal.rest()], refusal.status)
         except (ValueError, TypeError) as error:
             return JSONResponse({"error": str(error)}, 400)
         except Refusal as refusal:
@@ -41,9 +46,11 @@ def create_app(world: "World") -> Starlette:
         Route("/health", answering(lambda _request, _body: {"status": "ok"})),
         Route("/ready", answering(lambda _request, _body: world.ready())),
         Route("/reset", answering(lambda _request, _body: _reset(world)), methods=["POST"]),
+        Route("/seed", answering(lambda _request, _body: _seed(world)), methods=["POST"]),
         *_fault_routes(world),
         *_traffic_routes(world),
         *control_pagerduty.routes(world.pagerduty, answering),
+        *control_salesforce.routes(world.salesforce, answering),
     ]
     return Starlette(routes=routes)
 
@@ -51,6 +58,12 @@ def create_app(world: "World") -> Starlette:
 def _reset(world: "World") -> dict[str, str]:
     world.reset()
     return {"status": "reset"}
+
+
+def _seed(world: "World") -> dict[str, str]:
+    """Everyday Cases and an outage beside the bare seed."""
+    world.salesforce.seed_demo()
+    return {"status": "seeded"}
 
 
 def _fault_routes(world: "World") -> list[BaseRoute]:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sandbox.faults import TAKES_EFFECT, FaultPlan, Strike
 from sandbox.traffic import Traffic, readable
 
+SILENT = frozenset({"timeout_before", "timeout_after", "reset_before", "reset_after"})
 CONTROL_PREFIX = "/__sandbox__"
 HTML_PAGE = "<!DOCTYPE html><html><head><title>503</title></head><body><h1>Service Unavailable</h1></body></html>"
 # Set by the server's protocol class, so that a fault can cut the very connection.
@@ -65,46 +66,38 @@ class FaultsAndTraffic:
         raw = await _read(receive)
         strike = self._plan.strike(self._system, scope["method"], scope["path"])
         answer = _Answer()
-        status: int | None = None
         takes_effect = strike is None or strike.kind in TAKES_EFFECT
-        try:
-            if takes_effect:
-                await self._app(scope, _replay(raw, receive), answer)
-                status = answer.status
-            if strike is None:
-                await answer.send(send, answer.body)
-            else:
-                status = await self._strike(strike, answer, scope, receive, send)
-        finally:
-            self._traffic.note(
-                started=started, system=self._system, method=scope["method"], path=scope["path"],
-                query=scope["query_string"].decode(), sender=_header(scope, b"from"),
-                body=readable(scope["path"], raw), status=status,
-                fault=strike.kind if strike else None, took_effect=takes_effect,
-            )  # fmt: skip
+        if takes_effect:
+            await self._app(scope, _replay(raw, receive), answer)
+        elif strike is not None and strike.kind not in SILENT:
+            await response_of(strike, self._system)(scope, receive, answer)
+        # Kept before the client hears anything, so that a test never looks too early.
+        self._traffic.note(
+            started=started, system=self._system, method=scope["method"], path=scope["path"],
+            query=scope["query_string"].decode(), sender=_header(scope, b"from"),
+            body=readable(scope["path"], raw), took_effect=takes_effect,
+            status=None if strike and strike.kind in SILENT else answer.status,
+            fault=strike.kind if strike else None,
+        )  # fmt: skip
+        await _deliver(strike, answer, scope, receive, send)
 
-    async def _strike(
-        self, strike: Strike, answer: _Answer, scope: Scope, receive: Receive, send: Send
-    ) -> int | None:
-        """Carry the fault out; the status the client saw, None when it saw no answer."""
-        fault = strike.fault
-        if strike.kind in ("timeout_before", "timeout_after"):
-            await _hang(receive, fault.seconds)
-            await _cut(scope, receive, reset=False)
-            return None
-        if strike.kind in ("reset_before", "reset_after"):
-            await _cut(scope, receive, reset=True)
-            return None
-        if strike.kind == "slow":
-            await asyncio.sleep(fault.seconds)
-            await answer.send(send, answer.body)
-            return answer.status
-        if strike.kind == "malformed_json":
-            await answer.send(send, answer.body[: len(answer.body) // 2] or b'{"')
-            return answer.status
-        response = response_of(strike, self._system)
-        await response(scope, receive, send)
-        return response.status_code
+
+async def _deliver(
+    strike: Strike | None, answer: _Answer, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Send the answer, or do to the connection what the fault says."""
+    if strike is None:
+        await answer.send(send, answer.body)
+        return
+    if strike.kind in ("timeout_before", "timeout_after"):
+        await _hang(receive, strike.fault.seconds)
+    if strike.kind in SILENT:
+        await _cut(scope, receive, reset=strike.kind.startswith("reset"))
+        return
+    if strike.kind == "slow":
+        await asyncio.sleep(strike.fault.seconds)
+    cut_short = answer.body[: len(answer.body) // 2] or b'{"'
+    await answer.send(send, cut_short if strike.kind == "malformed_json" else answer.body)
 
 
 def response_of(strike: Strike, system: str) -> Response:

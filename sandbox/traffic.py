@@ -16,8 +16,9 @@ READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 class Exchange:
     """One request and what became of it.
 
-    `at` is epoch seconds when it arrived, `status` None when no answer was sent, `fault` the kind
-    that hit it, `took_effect` whether the system itself saw it. Credentials are never kept.
+    `at` is epoch seconds when it arrived, `seconds` how long the work took, `status` None when no
+    answer was sent, `fault` the kind that hit it, `took_effect` whether the system itself saw it.
+    Credentials are never kept.
     """
 
     number: int

@@ -23,7 +23,7 @@ from sandbox.pagerduty.seed import (
 )
 from sandbox.pagerduty.state import PagerDutyState
 from sandbox.world import World
-from tests.contract.conftest import LoopbackClient
+from tests.contract.pagerduty_client import LoopbackClient
 
 Page = Callable[..., dict[str, Any]]
 Delivery = tuple[dict[str, str], bytes]

@@ -8,7 +8,7 @@ from pagerduty import HttpError
 
 from sandbox.pagerduty.seed import READ_ONLY_KEY, USER_KEY
 from sandbox.world import World
-from tests.contract.conftest import LoopbackClient
+from tests.contract.pagerduty_client import LoopbackClient
 
 Page = Callable[..., dict[str, Any]]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox.pagerduty.state import LogEntryFaults
 from sandbox.world import World
-from tests.contract.conftest import LoopbackClient
+from tests.contract.pagerduty_client import LoopbackClient
 
 Page = Callable[..., dict[str, Any]]
 
