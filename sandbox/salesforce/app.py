@@ -21,9 +21,12 @@ SEASONS = ("Winter", "Spring", "Summer")
 LONGEST_HEAD = 16_384  # bytes of URI and headers
 SOAP_FAULT = """<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"
- xmlns:sf="urn:fault.partner.soap.sforce.com"><soapenv:Body><soapenv:Fault>
+ xmlns:sf="urn:fault.partner.soap.sforce.com"
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><soapenv:Fault>
 <faultcode>sf:{code}</faultcode><faultstring>{code}: {text}</faultstring>
-</soapenv:Fault></soapenv:Body></soapenv:Envelope>"""
+<detail><sf:UnexpectedErrorFault xsi:type="sf:UnexpectedErrorFault">
+<sf:exceptionCode>{code}</sf:exceptionCode><sf:exceptionMessage>{text}</sf:exceptionMessage>
+</sf:UnexpectedErrorFault></detail></soapenv:Fault></soapenv:Body></soapenv:Envelope>"""
 EVERY_METHOD = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"]
 
 

@@ -23,6 +23,7 @@ Command = Callable[["SalesforceState", Body], Any]
 
 
 def _index(_state: "SalesforceState", _body: Body) -> Any:
+    """Return this list."""
     return {f"{method} {path}": command.__doc__ for (method, path), command in COMMANDS.items()}
 
 

@@ -69,22 +69,16 @@ def locked(record_id: str) -> ApiError:
     return ApiError(400, "UNABLE_TO_LOCK_ROW", text, ())
 
 
-def unknown_object(name: str) -> ApiError:
-    """Return the 404 of an object in a URL that the org or the user does not have."""
-    del name  # the real answer does not repeat it
-    return not_found()
-
-
 def no_such_column(name: str, object_name: str) -> ApiError:
     """Return the 400 of a write that names a field the user cannot see."""
     text = f"No such column '{name}' on sobject of type {object_name}"
     return ApiError(400, "INVALID_FIELD", text)
 
 
-def not_writable(operation: str, *names: str) -> ApiError:
+def not_writable(*names: str) -> ApiError:
     """Return the 400 of a write to fields that the user may not write."""
     text = (
-        f"Unable to {operation} fields: {', '.join(names)}. Please check the security settings "
+        f"Unable to create/update fields: {', '.join(names)}. Please check the security settings "
         "of this field and verify that it is read/write for your profile or permission set."
     )
     return bad_request("INVALID_FIELD_FOR_INSERT_UPDATE", text, *names)

@@ -38,7 +38,7 @@ def read_fields(
         if field.type == "reference" and values[field.name] is not None:
             _check_reference(org, actor, field, str(values[field.name]))
     if refused:
-        raise errors.not_writable(f"{operation}", *refused)
+        raise errors.not_writable(*refused)
     return values
 
 

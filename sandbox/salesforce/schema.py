@@ -62,6 +62,16 @@ class Field:
         return self.name.endswith("__c")
 
     @property
+    def sortable(self) -> bool:
+        """Whether a query may order by it."""
+        return self.filterable and self.type != "multipicklist"
+
+    @property
+    def groupable(self) -> bool:
+        """Whether a query may group by it."""
+        return self.filterable and self.type not in {"datetime", "multipicklist"}
+
+    @property
     def required(self) -> bool:
         """Whether a create must bring it."""
         return self.createable and not self.nillable and not self.defaulted

@@ -105,12 +105,12 @@ class SalesforceState:
 
     # looking
 
-    def record(self, record_id: str) -> dict[str, Any] | None:
-        """Return a record as the API prints it, deleted ones too; None if there is none."""
+    def record(self, record_id: str) -> dict[str, Any]:
+        """Return a record as the API prints it, deleted ones too. Raises LookupError if purged."""
         with self.at_work():
-            row = self.org.row(self.id(record_id))
-            sobject = self.org.schema.of_id(self.id(record_id))
-            return print_row(sobject, row, API_VERSION) if row and sobject else None
+            row, name = self._row(record_id)
+            sobject = dml.visible_object(self.org, self.person(), name)
+            return print_row(sobject, row, API_VERSION)
 
     def records(self, name: str, *, deleted: bool = False) -> list[dict[str, Any]]:
         """Return all records of an object as the API prints them."""

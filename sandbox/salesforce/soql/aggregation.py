@@ -46,7 +46,7 @@ def groups_of(scope: Scope, query: Query, rows: Iterable[Row]) -> list[Group]:
     """Return the groups of rows; without GROUP BY all rows are one group, even if none."""
     if not query.group_by:
         return [list(rows)]
-    keys = [scope.find(path) for path in query.group_by]
+    keys = [_groupable(scope, path) for path in query.group_by]
     groups: dict[tuple[Value, ...], Group] = {}
     for row in rows:
         key = tuple(fold(each.field, each.get(row)) for each in keys)
@@ -89,6 +89,14 @@ def column_of(scope: Scope, item: Path | Aggregate, name: str) -> Column:
         return result
 
     return Column(name, field, value)
+
+
+def _groupable(scope: Scope, path: Path) -> Found:
+    found = scope.find(path)
+    if not found.field.groupable:
+        text = f"field '{path.text}' can not be grouped in a query call"
+        raise malformed_query(scope.pointed(path.at, text))
+    return found
 
 
 def _columns(scope: Scope, query: Query) -> list[Column]:

@@ -93,6 +93,9 @@ def _sort(scope: Scope, order: Order, rows: list[Row]) -> None:
     if isinstance(order.key, Aggregate):
         raise malformed_query("an aggregate can order only a grouped query")
     found = scope.find(order.key)
+    if not found.field.sortable:
+        text = f"field '{order.key.text}' can not be sorted in a query call"
+        raise malformed_query(scope.pointed(order.key.at, text))
     key = _sort_value(found)
     nulls = [row for row in rows if found.get(row) is None]
     valued = [row for row in rows if found.get(row) is not None]
