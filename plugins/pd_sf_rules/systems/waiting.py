@@ -47,16 +47,18 @@ def settled(
     attempt, waited = 1, 0.0
     while not answer.ok:
         error = error_of(answer)
-        pause = pause_before(attempt)
-        if answer.status == 429 and isinstance(error, RateLimitedError):
-            pause += error.retry_after
-        elif answer.trouble and attempt < READ_ATTEMPTS:
+        if write:
+            raise error
+        if answer.trouble and attempt < READ_ATTEMPTS:
+            time.sleep(pause_before(attempt))
             attempt += 1
+        elif answer.status == 429 and isinstance(error, RateLimitedError):
+            pause = error.retry_after + pause_before(1)
+            if waited + pause > patience:
+                raise error
+            time.sleep(pause)
+            waited += pause
         else:
             raise error
-        if write or waited + pause > patience:
-            raise error
-        time.sleep(pause)
-        waited += pause
         answer = ask()
     return answer

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pd_sf_rules.errors import RefusedError, SkippableError
 from pd_sf_rules.model import Window
 from pd_sf_rules.systems.clock import second_text
-from pd_sf_rules.systems.results import WriteResult
+from pd_sf_rules.systems.results import WriteResult, failed
 from pd_sf_rules.systems.salesforce import soql
 from pd_sf_rules.systems.salesforce.actions import RecordCreate, create_records
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
@@ -79,7 +80,16 @@ def post_comments(client: SalesforceClient, comments: Sequence[NewComment]) -> l
         )
         for one in comments
     ]
-    return create_records(client, creates)
+    results = create_records(client, creates)
+    return [_without_case(one, result) for one, result in zip(comments, results, strict=True)]
+
+
+def _without_case(comment: NewComment, result: WriteResult) -> WriteResult:
+    """Take an invalid reference for what it is here: the comment's only reference is its Case."""
+    refusal = result.error
+    if isinstance(refusal, RefusedError) and refusal.code == "INVALID_CROSS_REFERENCE_KEY":
+        return failed(SkippableError(f"There is no Case {comment.record_id}: {refusal.message}"))
+    return result
 
 
 def _comments(client: SalesforceClient, where: str) -> Iterator[list[Comment]]:
