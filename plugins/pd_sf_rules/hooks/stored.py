@@ -21,6 +21,15 @@ def stored_connection(conn_id: str) -> ConnectionSpec:
         raise ConnectionConfigError(conn_id, "is not defined.", hint=hint) from None
 
 
+async def async_connection(conn_id: str) -> ConnectionSpec:
+    """Return a connection inside the triggerer's event loop; raises ConnectionConfigError where there is none."""
+    try:
+        return spec_of(await BaseHook.aget_connection(conn_id))
+    except AirflowNotFoundException:
+        hint = f"Add it in Airflow (Admin > Connections) or set AIRFLOW_CONN_{conn_id.upper()}."
+        raise ConnectionConfigError(conn_id, "is not defined.", hint=hint) from None
+
+
 def spec_of(connection: Any) -> ConnectionSpec:
     """Turn an Airflow connection into plain data."""
     return ConnectionSpec(

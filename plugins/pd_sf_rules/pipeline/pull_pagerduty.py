@@ -47,17 +47,41 @@ def pull_pagerduty(run: Run, *, given: Window | None = None) -> list[Pulled]:
     return [Pulled(STREAM, window, new)]
 
 
-def look(run: Run, stream: str, given: Window | None) -> tuple[Window, datetime, bool]:
-    """Return what to read of a stream, since when its entries count, and whether this is the silent first look."""
+def preview_pagerduty(run: Run, *, given: Window | None = None) -> tuple[list[Pulled], list[Event]]:
+    """Return what `pull_pagerduty` would record now, and record nothing."""
+    window, started_at, baseline_only = look(run, STREAM, given, start=False)
+    entries = [] if baseline_only else pull_log_entries(run.pagerduty, window)
+    our_user_id = run.pagerduty.user_id() if entries else ""
+    found: list[Event] = []
+    with run.ledger.read() as c:
+        fresh = _unknown(c, run, entries, started_at)
+        page = _known(c, run, fresh)
+        for entry in fresh:
+            ours, _ = _is_ours(page, entry, our_user_id)
+            if not ours:
+                found.append(_event(run, entry, page.snapshots.get(entry.incident_id)))
+    return [Pulled(STREAM, window, len(found))], found
+
+
+def look(
+    run: Run, stream: str, given: Window | None, *, start: bool = True
+) -> tuple[Window, datetime, bool]:
+    """Return what to read of a stream, since when its entries count, and whether this is the silent first look.
+
+    `start` begins the cursor where there is none.
+    """
     now = run.pagerduty.server_now()
     if given is not None:
         return Window(given.start, min(given.end, now), moves_cursor=False), given.start, False
-    with run.ledger.begin() as c:
+    began = run.integration.start_at(now)
+    with run.ledger.read() as c:
         cursor = cursors.get_cursor(c, run.name, stream)
-        first = cursor is None
-        if cursor is None:
-            cursor = cursors.start_cursor(c, run.name, stream, run.integration.start_at(now))
-    silent = first and run.integration.start_from == "now"
+    silent = cursor is None and run.integration.start_from == "now"
+    if cursor is None and start:
+        with run.ledger.begin() as c:
+            cursor = cursors.start_cursor(c, run.name, stream, began)
+    if cursor is None:
+        return live_window(began, now), began, silent
     return live_window(cursor.position, now), cursor.started_at, silent
 
 
@@ -93,17 +117,24 @@ def _record(
     if baseline_only:
         events.add_event(c, event, state="baseline", run_id=run.id)
         return 0
-    expected = page.expected.get(entry.incident_id, [])
-    mine = match_entry(entry, expected, our_user_id=our_user_id)
-    if mine is not None:
-        expected.remove(mine)
-        expectations.consume(c, mine.id, event.id)
-        events.add_event(c, event, state="echo", echo_of=mine.action_id, run_id=run.id)
-        return 0
-    if is_birth_echo(entry, our_user_id=our_user_id):
-        events.add_event(c, event, state="echo", run_id=run.id)
+    ours, met = _is_ours(page, entry, our_user_id)
+    if met is not None:
+        expectations.consume(c, met.id, event.id)
+    if ours:
+        echo_of = met.action_id if met else None
+        events.add_event(c, event, state="echo", echo_of=echo_of, run_id=run.id)
         return 0
     return int(events.add_event(c, event, state="pending", run_id=run.id))
+
+
+def _is_ours(page: _Page, entry: LogEntry, our_user_id: str) -> tuple[bool, Expected | None]:
+    """Say whether an entry reflects a write of ours, and which expectation it meets; each is met once."""
+    expected = page.expected.get(entry.incident_id, [])
+    met = match_entry(entry, expected, our_user_id=our_user_id)
+    if met is not None:
+        expected.remove(met)
+        return True, met
+    return is_birth_echo(entry, our_user_id=our_user_id), None
 
 
 def _event(run: Run, entry: LogEntry, snapshot: snapshots.Snapshot | None) -> Event:

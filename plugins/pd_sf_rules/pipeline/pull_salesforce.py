@@ -1,6 +1,6 @@
 """Salesforce rows that changed become events: read with an overlap, compared with what was last seen."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,8 @@ from pd_sf_rules.planning.echo import RowVerdict, judge_row
 from pd_sf_rules.planning.kinds import CREATE_RECORD
 from pd_sf_rules.planning.windows import live_window
 from pd_sf_rules.systems.salesforce.changes import pull_changes
+
+NEWS = frozenset({"created", "updated"})
 
 
 def stream(object_name: str) -> str:
@@ -36,6 +38,20 @@ class _Look:
     """This machine's clock before the query: a snapshot touched later is newer than the row."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of the answer, what was last seen of its record, and what the two say together."""
+
+    change: Change
+    snapshot: snapshots.Snapshot | None
+    verdict: RowVerdict
+
+    @property
+    def version(self) -> int:
+        """How often this record was seen in another state, this time included."""
+        return self.snapshot.version + 1 if self.snapshot else 1
+
+
 def pull_salesforce(
     run: Run, rulebook: Rulebook, *, given: Window | None = None, objects: Collection[str] = ()
 ) -> list[Pulled]:
@@ -44,58 +60,89 @@ def pull_salesforce(
     `given` reads exactly that window and leaves the cursor alone; `objects` narrows what is read.
     Raises the errors of systems.salesforce; what was recorded before an error stays recorded.
     """
+    return [_pull_object(run, rulebook, name, given) for name in _watched(rulebook, objects)]
+
+
+def preview_salesforce(
+    run: Run, rulebook: Rulebook, *, given: Window | None = None, objects: Collection[str] = ()
+) -> tuple[list[Pulled], list[Event]]:
+    """Return what `pull_salesforce` would record now, and record nothing."""
+    pulled: list[Pulled] = []
+    found: list[Event] = []
+    for name in _watched(rulebook, objects):
+        look = _look(run, rulebook, name, given, start=False)
+        new: list[Event] = []
+        for page in _pages(run, rulebook, look):
+            with run.ledger.read() as c:
+                rows, _ = _judge_page(c, run, look, page)
+            new += [_event(run, row) for row in rows if row.verdict.kind in NEWS]
+        pulled.append(Pulled(stream(name), look.window, len(new)))
+        found += new
+    return pulled, found
+
+
+def _watched(rulebook: Rulebook, objects: Collection[str]) -> list[str]:
     watched = sorted(rulebook.compiled.objects())
-    if objects:
-        wanted = {name.casefold() for name in objects}
-        watched = [name for name in watched if name.casefold() in wanted]
-    return [_pull_object(run, rulebook, name, given) for name in watched]
+    wanted = {name.casefold() for name in objects}
+    return [name for name in watched if not wanted or name.casefold() in wanted]
+
+
+def _pages(run: Run, rulebook: Rulebook, look: _Look) -> Iterator[list[Change]]:
+    return pull_changes(
+        run.salesforce, look.object, look.fields, look.window, with_agent=rulebook.names_agent
+    )
 
 
 def _pull_object(run: Run, rulebook: Rulebook, name: str, given: Window | None) -> Pulled:
-    look = _look(run, rulebook, name, given)
+    look = _look(run, rulebook, name, given, start=True)
     new = 0
     held: list[datetime] = []
-    pages = pull_changes(
-        run.salesforce, name, look.fields, look.window, with_agent=rulebook.names_agent
-    )
-    for page in pages:
+    for page in _pages(run, rulebook, look):
         with run.ledger.begin() as c:
-            added, left = _record_page(c, run, look, page)
-        new += added
+            rows, left = _judge_page(c, run, look, page)
+            for row in rows:
+                stored = _record_row(c, run, look, row)
+                if stored is None:
+                    left.append(row.change.stamp)
+                else:
+                    new += stored
         held += left
     return Pulled(stream(name), look.window, new, min(held, default=None))
 
 
-def _look(run: Run, rulebook: Rulebook, name: str, given: Window | None) -> _Look:
+def _look(run: Run, rulebook: Rulebook, name: str, given: Window | None, *, start: bool) -> _Look:
+    """Return what to read of an object; `start` begins its cursor where there is none."""
     fields = rulebook.compiled.record_fields(name)
     now = run.salesforce.server_now()
     if given is not None:
         window = Window(given.start, min(given.end, now), moves_cursor=False)
         return _Look(name, fields, window, given.start, False, utc_now())
-    with run.ledger.begin() as c:
+    began = run.integration.start_at(now)
+    with run.ledger.read() as c:
         cursor = cursors.get_cursor(c, run.name, stream(name))
-        first = cursor is None
-        if cursor is None:
-            cursor = cursors.start_cursor(c, run.name, stream(name), run.integration.start_at(now))
+    first = cursor is None
+    if cursor is None and start:
+        with run.ledger.begin() as c:
+            cursor = cursors.start_cursor(c, run.name, stream(name), began)
     return _Look(
         name,
         fields,
-        live_window(cursor.position, now),
-        cursor.started_at,
+        live_window(cursor.position if cursor else began, now),
+        cursor.started_at if cursor else began,
         first and run.integration.start_from == "now",
         utc_now(),
     )
 
 
-def _record_page(
+def _judge_page(
     c: Connection, run: Run, look: _Look, page: Sequence[Change]
-) -> tuple[int, list[datetime]]:
-    """Write one page's events and snapshots; return how many events are new, and the stamps left for later."""
+) -> tuple[list[_Row], list[datetime]]:
+    """Return one page's rows as judged, and the stamps of those left for the next look."""
     ids = [change.record_id for change in page]
     seen = snapshots.get_snapshots(c, run.name, SALESFORCE, look.object, ids)
     expected = awaited(c, run.name, SALESFORCE, ids)
     creating = _creating(c, run, look.object)
-    new = 0
+    rows: list[_Row] = []
     held: list[datetime] = []
     for change in page:
         snapshot = seen.get(change.record_id)
@@ -103,17 +150,12 @@ def _record_page(
             held.append(change.stamp)
             continue
         ours = [e for e in expected if e.target_id == change.record_id]
-        verdict = judge_row(
-            change, snapshot.values if snapshot else None, ours, started_at=look.started_at
-        )
+        values = snapshot.values if snapshot else None
+        verdict = judge_row(change, values, ours, started_at=look.started_at)
         if look.baseline_only and snapshot is None:
             verdict = RowVerdict("baseline", {})
-        stored = _record_row(c, run, look, change, snapshot, verdict)
-        if stored is None:
-            held.append(change.stamp)
-        else:
-            new += stored
-    return new, held
+        rows.append(_Row(change, snapshot, verdict))
+    return rows, held
 
 
 def _is_stale(look: _Look, snapshot: snapshots.Snapshot | None) -> bool:
@@ -126,47 +168,40 @@ def _creating(c: Connection, run: Run, object_name: str) -> bool:
     return actions.in_flight(c, run.name, kind=CREATE_RECORD, object=object_name)
 
 
-def _record_row(
-    c: Connection,
-    run: Run,
-    look: _Look,
-    change: Change,
-    snapshot: snapshots.Snapshot | None,
-    verdict: RowVerdict,
-) -> int | None:
+def _record_row(c: Connection, run: Run, look: _Look, row: _Row) -> int | None:
     """Write one row; return 1 for a new event, 0 for none, None when somebody else moved the snapshot."""
+    change, snapshot, verdict = row.change, row.snapshot, row.verdict
     values: Values = {**(snapshot.values if snapshot else {}), **change.values}
-    version = snapshot.version if snapshot else None
     if verdict.kind == "unchanged" and snapshot is not None and snapshot.values == values:
         return 0
-    moved = snapshots.Snapshot(
-        change.record_id, values, change.stamp, (version or 0) + 1, utc_now()
-    )
+    version = snapshot.version if snapshot else None
+    moved = snapshots.Snapshot(change.record_id, values, change.stamp, row.version, utc_now())
     saved = snapshots.save_snapshot(
         c, run.name, SALESFORCE, look.object, moved, expected_version=version, now=utc_now()
     )
     if not saved:
         return None
-    event = _event(run, change, verdict, moved.version)
+    event = _event(run, row)
     for expectation in verdict.met:
         expectations.consume(c, expectation.id, event.id)
     if verdict.kind == "echo":
         events.add_event(c, event, state="echo", echo_of=verdict.met[0].action_id, run_id=run.id)
-    if verdict.kind not in {"created", "updated"}:
+    if verdict.kind not in NEWS:
         return 0
     return int(events.add_event(c, event, state="pending", run_id=run.id))
 
 
-def _event(run: Run, change: Change, verdict: RowVerdict, version: int) -> Event:
+def _event(run: Run, row: _Row) -> Event:
+    change = row.change
     return Event(
-        id=f"{SALESFORCE}:{run.name}:{change.record_id}:{version}",
+        id=f"{SALESFORCE}:{run.name}:{change.record_id}:{row.version}",
         integration=run.name,
         source=SALESFORCE,
-        type="created" if verdict.kind == "created" else "updated",
+        type="created" if row.verdict.kind == "created" else "updated",
         occurred_at=change.stamp,
         agent=change.agent,
         object=change.object,
         record_id=change.record_id,
         record=change.values,
-        old=verdict.old,
+        old=row.verdict.old,
     )

@@ -44,27 +44,31 @@ class Rulebook:
         return any("event.agent" in ruleset.text for ruleset in self.rulesets)
 
 
-def load_rulebook(run: Run, *, refresh_fields: bool = False) -> Rulebook:
+def load_rulebook(run: Run, *, refresh_fields: bool = False, record: bool = True) -> Rulebook:
     """Load the rules of the run's integration. A broken file is reported, and its last good version stays in force.
 
-    Field types come from describe, remembered for a day; `refresh_fields` asks again now. Raises SettingsError
+    Field types come from describe, remembered for a day; `refresh_fields` asks again now. Without `record` the
+    ledger is left as it is. Raises SettingsError
     when the folder is missing and the errors of systems.salesforce when the org cannot be asked.
     """
     valid, diagnostics = load_folder(rulesets_folder())
     _report(diagnostics)
     everything = _with_last_good(run, valid, diagnostics)
     mine = [one for one in everything if one.integration == run.name and one.enabled]
-    types = _types(run, compile_rules(mine), refresh=refresh_fields)
+    types = _types(run, compile_rules(mine), refresh=refresh_fields, record=record)
     mine, missing = _without_missing_fields(mine, types)
     compiled = compile_rules(mine, types)
-    with run.ledger.begin() as c:
-        for ruleset in valid:
-            versions.remember(
-                c, _key(ruleset.path), ruleset.name, ruleset.version, ruleset.text, now=utc_now()
-            )
-        _replan_mended(c, run, mine)
+    if record:
+        _record(run, valid, mine)
     run.watched = {name: compiled.record_fields(name) for name in _objects(mine)}
     return Rulebook(tuple(mine), compiled, diagnostics, missing)
+
+
+def _record(run: Run, valid: Sequence[Ruleset], mine: Sequence[Ruleset]) -> None:
+    with run.ledger.begin() as c:
+        for one in valid:
+            versions.remember(c, _key(one.path), one.name, one.version, one.text, now=utc_now())
+        _replan_mended(c, run, mine)
 
 
 def _report(diagnostics: Iterable[Diagnostic]) -> None:
@@ -100,16 +104,20 @@ def _objects(rulesets: Iterable[Ruleset]) -> list[str]:
     return sorted({rule.object for ruleset in rulesets for rule in ruleset.rules})
 
 
-def _types(run: Run, compiled: CompiledRules, *, refresh: bool) -> dict[str, Mapping[str, str]]:
+def _types(
+    run: Run, compiled: CompiledRules, *, refresh: bool, record: bool
+) -> dict[str, Mapping[str, str]]:
     types: dict[str, Mapping[str, str]] = {}
     for name in _objects(compiled.rulesets):
         fields = compiled.record_fields(name)
         if fields:
-            types[name] = _types_of(run, name, fields, refresh=refresh)
+            types[name] = _types_of(run, name, fields, refresh=refresh, record=record)
     return {name: known for name, known in types.items() if known}
 
 
-def _types_of(run: Run, name: str, fields: Collection[str], *, refresh: bool) -> Mapping[str, str]:
+def _types_of(
+    run: Run, name: str, fields: Collection[str], *, refresh: bool, record: bool
+) -> Mapping[str, str]:
     """Return the type word of each field that exists; {} where this user may not describe the object."""
     stream = f"describe:{name}"
     now = utc_now()
@@ -124,6 +132,8 @@ def _types_of(run: Run, name: str, fields: Collection[str], *, refresh: bool) ->
     except RefusedError as error:
         _log.warning("The fields of %s cannot be described: %s", name, error)
         known = {}
+    if not record:
+        return known
     with run.ledger.begin() as c:
         cursors.start_cursor(c, run.name, stream, now)
         extra = {"types": dict(known), "asked": sorted(fields)}

@@ -1,0 +1,49 @@
+"""
+### Note sync
+
+Carries Case comments to incident notes and notes to comments, each with its author's name, as the integration
+file says (`comments:`; off until you choose). Comments it writes are internal unless the file says `public`.
+What it wrote itself never comes back.
+
+**Runs** when either side changed and every 15 minutes as the net under it. **By hand**: with *Since* and *Until*
+it reads that window again and leaves the cursor alone. **Backfill** carries over what was missed.
+"""
+
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG
+
+from pd_sf_rules.operators.sync import (
+    ApplyActionsOperator,
+    PullChangesOperator,
+    RecordLineageOperator,
+)
+from pd_sf_rules.policies import changes_or_clock, dag_id, default_args, notes_form
+from pd_sf_rules.settings import load_integrations
+
+for integration in load_integrations().values():
+    with DAG(
+        dag_id("note_sync", integration),
+        schedule=changes_or_clock(integration, "salesforce", "pagerduty"),
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        max_active_runs=1,
+        params=notes_form(),
+        default_args=default_args(integration),
+        doc_md=__doc__,
+        tags=["pd-sf-rules", "sync", integration.name],
+    ) as dag:
+        step: Any = {"integration": integration.name, "direction": "notes"}
+        pull = PullChangesOperator(task_id="pull_comments_and_notes", **step)
+        apply = ApplyActionsOperator(
+            task_id="copy_to_the_other_side", trigger_rule="all_done", **step
+        )
+        record = RecordLineageOperator(
+            task_id="record_lineage_and_move_cursor",
+            trigger_rule="all_done",
+            pull_task=pull.task_id,
+            **step,
+        )
+        pull >> apply >> record
+    globals()[dag.dag_id] = dag

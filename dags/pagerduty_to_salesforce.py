@@ -1,0 +1,56 @@
+"""
+### PagerDuty to Salesforce
+
+Reads PagerDuty's log entries, judges them by the rulesets in `include/rulesets/`, and carries out what the
+matching rules say: field values written, records created, comments posted, incidents changed.
+
+**Runs** when PagerDuty has a new log entry (within a few seconds) and every 15 minutes as the net under it.
+**By hand** (Trigger): with an empty form it looks now; with *Since* and *Until* it reads that window again and
+leaves the cursor alone; *Dry run* stops after the plan. **Backfill** re-syncs a window that was missed: what was
+seen already does nothing.
+
+**When a task is red**: its log names the connection, record or rule, and what to do. Nothing is lost meanwhile:
+events wait in the inbox, actions in the outbox of the ledger. `pdsf errors` lists what failed.
+"""
+
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG
+
+from pd_sf_rules.operators.sync import (
+    ApplyActionsOperator,
+    EvaluateRulesetsOperator,
+    PullChangesOperator,
+    RecordLineageOperator,
+)
+from pd_sf_rules.policies import changes_or_clock, dag_id, default_args, window_form
+from pd_sf_rules.settings import load_integrations
+
+for integration in load_integrations().values():
+    with DAG(
+        dag_id("pagerduty_to_salesforce", integration),
+        schedule=changes_or_clock(integration, "pagerduty"),
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        max_active_runs=1,
+        params=window_form(),
+        default_args=default_args(integration),
+        doc_md=__doc__,
+        tags=["pd-sf-rules", "sync", integration.name],
+    ) as dag:
+        step: Any = {"integration": integration.name, "direction": "pagerduty"}
+        pull = PullChangesOperator(task_id="pull_log_entries", **step)
+        evaluate = EvaluateRulesetsOperator(
+            task_id="evaluate_rulesets", trigger_rule="all_done", **step
+        )
+        apply = ApplyActionsOperator(task_id="apply_actions", trigger_rule="all_done", **step)
+        record = RecordLineageOperator(
+            task_id="record_lineage_and_move_cursor",
+            trigger_rule="all_done",
+            pull_task=pull.task_id,
+            evaluate_task=evaluate.task_id,
+            **step,
+        )
+        pull >> evaluate >> apply >> record
+    globals()[dag.dag_id] = dag

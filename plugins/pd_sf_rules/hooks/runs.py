@@ -1,0 +1,40 @@
+"""A run of the pipeline inside a task: settings from files, connections from Airflow, one ledger a process."""
+
+import os
+from functools import lru_cache
+
+from pd_sf_rules.errors import ConnectionConfigError
+from pd_sf_rules.hooks.stored import stored_connection
+from pd_sf_rules.ledger import Ledger
+from pd_sf_rules.pipeline.opening import LEDGER_CONN_ID, open_run, open_the_ledger
+from pd_sf_rules.pipeline.run import Run
+from pd_sf_rules.settings import load_integration
+
+
+def run_of_task(integration: str, dag_id: str, run_id: str) -> Run:
+    """Return the run that a task is part of; its tasks share the id, so that lineage finds all they did."""
+    return open_run(
+        load_integration(integration),
+        ledger_of_process(),
+        run_id=f"{dag_id}/{run_id}",
+        connect=stored_connection,
+    )
+
+
+@lru_cache(maxsize=1)
+def ledger_of_process() -> Ledger:
+    """Open the ledger once: PDSF_LEDGER_URL, else the connection `pdsf_ledger`, else a file in AIRFLOW_HOME."""
+    return open_the_ledger(connection_url=ledger_connection_url())
+
+
+def ledger_connection_url() -> str | None:
+    """Return the URL in the connection `pdsf_ledger` (extra `url`, or Airflow's own URI of it), None without one."""
+    if os.environ.get("PDSF_LEDGER_URL"):
+        return None
+    from airflow.sdk import BaseHook  # noqa: PLC0415 - costs seconds, and most set-ups name the ledger by variable
+
+    try:
+        stated = stored_connection(LEDGER_CONN_ID).text("url")
+    except ConnectionConfigError:
+        return None
+    return stated or str(BaseHook.get_connection(LEDGER_CONN_ID).get_uri())

@@ -1,0 +1,26 @@
+"""The provider's Salesforce hook over our own session: JWT login on any host, time-outs, one login for many calls."""
+
+from airflow.providers.salesforce.hooks.salesforce import SalesforceHook
+
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.hooks.stored import stored_connection
+from pd_sf_rules.systems.salesforce.client import SalesforceClient
+
+
+class SalesforceRulesHook(SalesforceHook):
+    """Opens our client from a connection of type `salesforce`."""
+
+    def open(self) -> SalesforceClient:
+        """Return a client; the caller closes it. Raises ConnectionConfigError naming connection and field."""
+        return SalesforceClient(stored_connection(self.conn_id))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Log in, call Salesforce once, and say in one sentence what is right or what to mend."""
+        try:
+            client = self.open()
+            try:
+                return True, client.check()
+            finally:
+                client.close()
+        except SyncError as error:
+            return False, str(error)

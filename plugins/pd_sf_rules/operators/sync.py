@@ -1,0 +1,146 @@
+"""Pull, evaluate, apply, tell: the four tasks of every sync DAG."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException
+
+from pd_sf_rules.hooks.runs import run_of_task
+from pd_sf_rules.operators.links import IncidentLink, RecordLink, link_urls
+from pd_sf_rules.operators.windows import given_window_of, is_dry_run, objects_of
+from pd_sf_rules.pipeline.apply import apply
+from pd_sf_rules.pipeline.commit import commit
+from pd_sf_rules.pipeline.preview import preview
+from pd_sf_rules.pipeline.pulled import Pulled
+from pd_sf_rules.pipeline.record import record_lineage
+from pd_sf_rules.pipeline.run import Direction, Run
+from pd_sf_rules.pipeline.sync import judge_pending, pull
+
+
+class _Step(BaseOperator):
+    """A task of one direction of one integration. `upstream` is the task id of the step before it."""
+
+    template_fields: Sequence[str] = ()
+
+    def __init__(
+        self, *, integration: str = "default", direction: Direction, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.integration = integration
+        self.direction: Direction = direction
+
+    def _run(self, context: Context) -> Run:
+        dag_run = context["dag_run"]
+        return run_of_task(self.integration, dag_run.dag_id, dag_run.run_id)
+
+
+class PullChangesOperator(_Step):
+    """Read what changed since the cursor, or in the window of a backfill or of the form, into the inbox.
+
+    Returns the windows read, one object a stream; a dry run reads nothing yet.
+    """
+
+    ui_color = "#e8f0fe"
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Pull; raises the errors of the system that was read."""
+        if is_dry_run(context):
+            return []
+        with self._run(context) as run:
+            pulled = pull(
+                run, self.direction, given=given_window_of(context), objects=objects_of(context)
+            )
+        return [one.to_json() for one in pulled]
+
+
+class EvaluateRulesetsOperator(_Step):
+    """Judge every pending event by the rulesets in force, and write the plan into the outbox.
+
+    Returns counts. A dry run reads and judges without recording anything, and returns the plan instead.
+    """
+
+    ui_color = "#e6f4ea"
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Evaluate; raises the errors of the linked side where a rule needs it."""
+        with self._run(context) as run:
+            if is_dry_run(context):
+                return preview(
+                    run, self.direction, given=given_window_of(context), objects=objects_of(context)
+                )
+            return dict(judge_pending(run, self.direction))
+
+
+class ApplyActionsOperator(_Step):
+    """Carry out the open actions of this direction; what fails for the moment is tried again while patience lasts.
+
+    Returns counts. A dry run applies nothing.
+    """
+
+    ui_color = "#fef7e0"
+    operator_extra_links = (IncidentLink(), RecordLink())
+
+    def __init__(self, *, patience_seconds: float = 20.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.patience_seconds = patience_seconds
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Apply; an action's own failure is recorded in the ledger and told by the last task."""
+        if is_dry_run(context):
+            return {}
+        with self._run(context) as run:
+            counts = apply(run, self.direction, patience=self.patience_seconds)
+            for key, url in link_urls(run).items():
+                context["ti"].xcom_push(key=key, value=url)
+        return counts
+
+
+class RecordLineageOperator(_Step):
+    """Tell what the run read, decided and did, keep it, and then move the cursor.
+
+    Returns the lineage object. Fails, after all that, when an action failed for good or a step before it failed.
+    """
+
+    ui_color = "#f3e8fd"
+
+    def __init__(self, *, pull_task: str, evaluate_task: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pull_task = pull_task
+        self.evaluate_task = evaluate_task
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Record and commit; raises AirflowFailException naming what is to be looked at."""
+        ti = context["ti"]
+        pulled = ti.xcom_pull(task_ids=self.pull_task)
+        counts = ti.xcom_pull(task_ids=self.evaluate_task) if self.evaluate_task else {}
+        if is_dry_run(context):
+            return dict(counts or {})
+        read = [Pulled.from_json(one) for one in pulled or ()]
+        with self._run(context) as run:
+            told = record_lineage(run, self.direction, read, _numbers(counts))
+            if pulled is not None and counts is not None:
+                commit(run, read)
+        ti.xcom_push(key="return_value", value=told)
+        _fail_visibly(told, pulled is not None and counts is not None)
+        return told
+
+
+def _numbers(counts: Mapping[str, Any] | None) -> dict[str, int]:
+    return {key: int(value) for key, value in (counts or {}).items()}
+
+
+def _fail_visibly(told: Mapping[str, Any], complete: bool) -> None:  # noqa: FBT001
+    failed = [one for one in told["actions"] if one["outcome"] == "failed"]
+    if failed:
+        first = failed[0]
+        raise AirflowFailException(
+            f"{len(failed)} action(s) failed for good, the first being {first['action']} of rule "
+            f"'{first['rule']}' for {first['record'] or first['incident']}. "
+            "See `pdsf errors` for the server's words, then mend and replay."
+        )
+    if not complete:
+        raise AirflowFailException(
+            "Not everything could be read or judged: see the failed task before this one. "
+            "The cursor stays, so the next run reads it again."
+        )

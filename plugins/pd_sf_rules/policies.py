@@ -1,0 +1,128 @@
+"""What every DAG of this product has in common: names, schedule, form, retries, time-outs, alerts."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    AssetWatcher,
+    Context,
+    CronDataIntervalTimetable,
+    Param,
+    RetryDecision,
+    RetryPolicy,
+)
+
+from pd_sf_rules.errors import RateLimitedError, RetryableError, SyncError
+from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
+from pd_sf_rules.notifications import alert_on_failure
+from pd_sf_rules.settings import Integration
+from pd_sf_rules.triggers.changes import PagerDutyChangesTrigger, SalesforceChangesTrigger
+
+EVERY_15_MINUTES = "*/15 * * * *"
+OWNER = "pd-sf-rules"
+RETRY_DELAY = timedelta(seconds=5)
+LONGEST_TASK = timedelta(minutes=30)
+TRIGGERS = {SALESFORCE: SalesforceChangesTrigger, PAGERDUTY: PagerDutyChangesTrigger}
+
+
+class SyncRetryPolicy(RetryPolicy):
+    """Retry what may work later, after the server's own waiting time; fail at once what a person must mend."""
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,
+        max_tries: int,  # noqa: ARG002 - Airflow's signature
+        context: Context | None = None,  # noqa: ARG002 - Airflow's signature
+    ) -> RetryDecision:
+        """Decide by the error tree; anything that is not ours is left to Airflow."""
+        if isinstance(exception, RateLimitedError):
+            delay = timedelta(seconds=max(exception.retry_after, 1))
+            return RetryDecision.retry(delay, reason="the server asked to wait")
+        if isinstance(exception, RetryableError):
+            return RetryDecision.retry(RETRY_DELAY * 2 ** (try_number - 1), reason=str(exception))
+        if isinstance(exception, SyncError):
+            return RetryDecision.fail(reason=str(exception))
+        return RetryDecision.default()
+
+
+def dag_id(name: str, integration: Integration) -> str:
+    """Return `name`, with `__<integration>` behind it for any other integration than `default`."""
+    return name if integration.name == "default" else f"{name}__{integration.name}"
+
+
+def changes_or_clock(integration: Integration, *systems: Source) -> AssetOrTimeSchedule:
+    """Run when one of the systems changed, or every 15 minutes over a data interval, whichever comes first."""
+    assets = [_changes(integration, system) for system in systems]
+    condition: Any = assets[0]
+    for asset in assets[1:]:
+        condition |= asset
+    return AssetOrTimeSchedule(
+        timetable=CronDataIntervalTimetable(EVERY_15_MINUTES, timezone="UTC"), assets=condition
+    )
+
+
+def _changes(integration: Integration, system: Source) -> Asset:
+    name = f"{system}_changes__{integration.name}"
+    trigger = TRIGGERS[system](integration=integration.name, poll_seconds=integration.poll_seconds)
+    return Asset(
+        name=name,
+        uri=f"pdsf://{system}/{integration.name}",
+        group="pd-sf-rules",
+        watchers=[AssetWatcher(name=name, trigger=trigger)],
+    )
+
+
+def default_args(integration: Integration) -> dict[str, Any]:
+    """Return what every task has: an owner, retries by our own errors, a time-out and an alert."""
+    return {
+        "owner": OWNER,
+        "retries": 3,
+        "retry_delay": RETRY_DELAY,
+        "retry_policy": SyncRetryPolicy(),
+        "execution_timeout": LONGEST_TASK,
+        "on_failure_callback": alert_on_failure(integration.pagerduty_conn_id),
+    }
+
+
+def window_form() -> dict[str, Param]:
+    """Return the form of a sync DAG: every field may stay empty, and then the run goes on from the cursor."""
+    return {
+        **notes_form(),
+        "objects": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            examples=["Case"],
+            title="Objects",
+            description_md="Only these Salesforce objects; empty means all that rules name.",
+        ),
+        "dry_run": Param(
+            default=False,
+            type="boolean",
+            title="Dry run",
+            description_md="Stop after the plan: nothing is written to either side, nor to the ledger.",
+        ),
+    }
+
+
+def notes_form() -> dict[str, Param]:
+    """Return the form of a window: both ends may stay empty."""
+    return {
+        "since": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Since",
+            description_md="Read this window again instead of going on from the cursor (which then stays).",
+        ),
+        "until": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Until",
+            description_md="End of the window; empty means now.",
+        ),
+    }

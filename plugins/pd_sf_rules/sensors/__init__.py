@@ -1,0 +1,1 @@
+"""Deferrable sensors over the doorbells, for anybody's DAGs."""

@@ -1,0 +1,1 @@
+"""Doorbells: they say "look now" and nothing else."""
