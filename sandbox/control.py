@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from sandbox import control_pagerduty, control_salesforce
 from sandbox.faults import fault_from_json
 from sandbox.pagerduty.shapes import Refusal
+from sandbox.play import pages
 from sandbox.salesforce.errors import ApiError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def create_app(world: "World") -> Starlette:
         *_traffic_routes(world),
         *control_pagerduty.routes(world.pagerduty, answering),
         *control_salesforce.routes(world.salesforce, answering),
+        *pages.routes(world),
     ]
     return Starlette(routes=routes)
 

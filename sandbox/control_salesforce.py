@@ -19,6 +19,7 @@ CASE_FIELDS = (
     " LastModifiedDate, SystemModstamp, Account.Name, Owner.Name, LastModifiedBy.Name,"
     " PagerDuty_Incident_Id__c, PagerDuty_Incident_URL__c"
 )
+FEW = 100
 COMMENT_FIELDS = "Id, ParentId, CommentBody, IsPublished, CreatedDate, CreatedBy.Name"
 
 
@@ -26,9 +27,11 @@ def cases(state: SalesforceState, limit: int = 10_000) -> list[dict[str, Any]]:
     """Cases, last changed first, each with its `comments`, newest first."""
     text = f"SELECT {CASE_FIELDS} FROM Case ORDER BY SystemModstamp DESC, Id DESC LIMIT {limit}"
     found = state.soql(text)
+    some = ", ".join(f"'{row['Id']}'" for row in found) if len(found) <= FEW else ""
+    where = f"WHERE ParentId IN ({some}) " if some else ""
     comments: dict[str, list[dict[str, Any]]] = {}
     for row in state.soql(
-        f"SELECT {COMMENT_FIELDS} FROM CaseComment ORDER BY CreatedDate DESC, Id DESC"
+        f"SELECT {COMMENT_FIELDS} FROM CaseComment {where}ORDER BY CreatedDate DESC, Id DESC"
     ):
         comments.setdefault(row["ParentId"], []).append(row)
     return [{**row, "comments": comments.get(row["Id"], [])} for row in found]
