@@ -1,11 +1,15 @@
 """Arguments in, exit code out. Each command lives in a file of its own and is imported when it is called."""
 
 import argparse
+import contextlib
 import importlib
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
+from pd_sf_rules.cli.usage import UsageError
 from pd_sf_rules.errors import SyncError
 
 DONE, FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
@@ -13,15 +17,30 @@ DONE, FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 Command = Callable[[argparse.Namespace], int]
 
 COMMANDS = {
+    "lint": "check rule files: a sentence and a fix for everything that is wrong",
+    "schema": "print the JSON Schema of a rule file, for editors",
+    "test": "run the rule tests kept beside the rulesets",
     "sync": "one pass of the same pipeline without Airflow",
+    "explain": "why something happened, or did not: rules, conditions, actions, answers",
+    "simulate": "what a draft ruleset would have done with recorded events; writes nothing",
+    "replay": "try failed actions again, or read a window again",
+    "links": "which record and which incident belong together",
+    "errors": "actions that failed or wait for their next try, by cause",
+    "status": "connections, cursors, lag, queue, quota, rulesets",
+    "ledger": "look after the ledger: upgrade, prune, stats",
 }
+EPILOG = """\
+Exit codes: 0 done; 1 the command failed; 2 wrong usage; 3 done, but some actions failed or some checks
+did not hold. Errors go to stderr, each one sentence and what to do. `pdsf COMMAND --help` shows examples.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0 done, 1 failed, 2 wrong usage, 3 done but some actions or checks failed."""
-    parser = _parser()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    _print_whatever_comes()
     try:
-        options = parser.parse_args(arguments)
+        options = _parser(given).parse_args(given)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else WRONG_USAGE
     logging.basicConfig(
@@ -29,27 +48,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(levelname)s %(message)s",
         stream=sys.stderr,
     )
-    run: Command = options.run
+    return _guarded(options.run, options)
+
+
+def _guarded(run: Command, options: argparse.Namespace) -> int:
+    """Run a command; every error becomes one sentence on stderr, with a traceback only for --debug."""
     try:
-        return run(options)
+        code = run(options)
+        sys.stdout.flush()
+    except UsageError as error:
+        print(f"pdsf {options.command}: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    except BrokenPipeError:
+        # The reader has gone (`pdsf ... | head`); Python would complain once more when it flushes at its end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        print("pdsf: interrupted.", file=sys.stderr)
+        return FAILED
     except SyncError as error:
         if options.debug:
             raise
         print(f"pdsf: {error}", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:
+    except Exception as error:  # the last place before the shell
+        if options.debug:
+            raise
+        said = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        hint = "This is a defect of pdsf; --debug shows where."
+        print(f"pdsf: {said} {hint}", file=sys.stderr)
         return FAILED
+    return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pdsf", description=__doc__)
+def _print_whatever_comes() -> None:
+    """Let names of people and records be printed on a terminal of any encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser; only the command that is called is imported, so that help and lint stay fast."""
+    parser = argparse.ArgumentParser(
+        prog="pdsf",
+        description="PagerDuty and Salesforce, kept in step by rules.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug logs")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    called = next((word for word in given if not word.startswith("-")), "")
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(
+            name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
         command.add_argument("--json", action="store_true", help="one JSON object for scripts")
-        module = importlib.import_module(f"pd_sf_rules.cli.{name}")
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        if name == called:
+            module = importlib.import_module(f"pd_sf_rules.cli.{name}")
+            command.description = module.__doc__
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
     return parser
+
+
+def _version() -> str:
+    from pd_sf_rules import __version__  # noqa: PLC0415 - the package imports nothing
+
+    return f"pdsf {__version__}"
