@@ -92,21 +92,29 @@ async def _token(request: Request) -> Response:
 
 async def _userinfo(request: Request) -> Response:
     state = _state(request)
-    with state.at_work():
-        try:
-            actor = state.sessions.actor(request.headers.get("authorization", ""))
-        except ApiError:
-            return _json(state, 403, None)
-        user = state.org.row(actor.user_id) or {}
-        return _json(state, 200, oauth.identity(user, _base(request)))
+
+    def tell() -> Response:
+        with state.at_work():
+            try:
+                actor = state.sessions.actor(request.headers.get("authorization", ""))
+            except ApiError:
+                return _json(state, 403, None)
+            user = state.org.row(actor.user_id) or {}
+            return _json(state, 200, oauth.identity(user, _base(request)))
+
+    return await run_in_threadpool(tell)
 
 
 async def _revoke(request: Request) -> Response:
     state = _state(request)
     form = dict(parse_qsl((await request.body()).decode()))
-    with state.at_work():
-        state.sessions.close(form.get("token", ""))
-    return _json(state, 200, None)
+
+    def end() -> Response:
+        with state.at_work():
+            state.sessions.close(form.get("token", ""))
+            return _json(state, 200, None)
+
+    return await run_in_threadpool(end)
 
 
 async def _soap(request: Request) -> Response:

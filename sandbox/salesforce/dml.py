@@ -103,10 +103,10 @@ def delete(org: Org, actor: Actor, record_id: str, options: WriteOptions = PLAIN
         org.admit(actor, Attempt("delete", sobject.name, (record_id,), options.position))
         _stamp_and_put(org, actor, sobject, before, {**before, "IsDeleted": True})
         for each in org.schema.children(sobject):
+            if not each.field.cascade_delete:
+                continue
             for row in list(org.store.table(each.child.name).values()):
-                if row.get(each.field.name) != record_id or row.get("IsDeleted"):
-                    continue
-                if each.field.cascade_delete:
+                if row.get(each.field.name) == record_id and not row.get("IsDeleted"):
                     _stamp_and_put(org, actor, each.child, row, {**row, "IsDeleted": True})
 
 

@@ -80,6 +80,7 @@ class DomainFaults:
             user_id = self.state.org.actor(user, person=True).user_id
             field_name = found.name if found else ""
             self.state.org.access.set(user_id, sobject.name, field_name, cast("Level", level))
+            self.state.org.note_schema_change()
             self.state.org.save_settings()
 
     def hold(

@@ -58,6 +58,11 @@ class Org:
             self.schema = self.schema.with_object(sobject_from_json(body))
         self.store.load(self.schema)
         self.held = Held(self.store)
+        changed = self.disk.setting("schema_changed", None)
+        if changed is None:
+            self.note_schema_change()
+        else:
+            self.schema_changed = datetime.fromisoformat(changed)
 
     def save_settings(self) -> None:
         """Write settings, access and planned refusals to disk."""
@@ -99,9 +104,16 @@ class Org:
         known = {body["name"]: body for body in self.disk.setting("objects", [])}
         known[sobject.name] = sobject_to_json(sobject)
         self.disk.keep("objects", list(known.values()))
-        self.disk.commit()
+        self.note_schema_change()
         self.access.forget_views()
         self.store.index(self.schema)
+
+    def note_schema_change(self) -> None:
+        """Remember when what describe says last changed."""
+        # HTTP dates have whole seconds: a describe of this very second must count as older.
+        self.schema_changed = self.now() + timedelta(seconds=1)
+        self.disk.keep("schema_changed", self.schema_changed.isoformat())
+        self.disk.commit()
 
     # rows
 

@@ -1,6 +1,6 @@
 """Refusals planned by a test: row locks, failed rows of a collection, any error code."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sandbox.salesforce.errors import ApiError
@@ -23,6 +23,7 @@ class Refusal:
     record_id: str | None = None
     operation: str | None = None
     position: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)  # beside the message: duplicate matches
 
     def __post_init__(self) -> None:
         if self.record_id is not None:
@@ -61,7 +62,7 @@ def take(refusals: list[Refusal], attempt: Attempt) -> ApiError | None:
         if each.fits(attempt):
             each.times -= 1
             refusals[:] = [kept for kept in refusals if kept.times > 0]
-            return ApiError(each.status, each.code, each.message, ())
+            return ApiError(each.status, each.code, each.message, (), tuple(each.extra.items()))
     return None
 
 

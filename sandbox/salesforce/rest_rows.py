@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from sandbox.salesforce import describe, dml, errors, incoming
@@ -34,7 +34,13 @@ def basic(state: "SalesforceState", call: ApiCall, name: str) -> ApiReply:
 def describe_one(state: "SalesforceState", call: ApiCall, name: str) -> ApiReply:
     """Answer ``GET sobjects/{name}/describe``."""
     sobject = dml.visible_object(state.org, call.actor, name)
-    return ApiReply(200, describe.describe(state.org.view(call.actor), sobject, call.path))
+    last = state.org.schema_changed
+    since = _header_date(call.headers, "if-modified-since")
+    if since is not None and last <= since:
+        return ApiReply(304)
+    headers = {"Last-Modified": format_datetime(last, usegmt=True)}
+    body = describe.describe(state.org.view(call.actor), sobject, call.path)
+    return ApiReply(200, body, headers)
 
 
 def create(state: "SalesforceState", call: ApiCall, name: str) -> ApiReply:

@@ -56,7 +56,8 @@ def _shorten(field: Field, raw: str) -> str:
 def _read_text(field: Field, raw: Any) -> Value:
     if not isinstance(raw, str):
         raise cannot_deserialize("string", raw)
-    text = raw.strip()
+    # Half a surrogate pair, which JSON can carry, is no character that could be stored.
+    text = raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
     if field.type == "textarea":
         text = text.replace("\r\n", "\n")
     if not text:

@@ -1,5 +1,6 @@
 """What a poller meets in the simulated org: pages, late commits, stamps, limits, restarts."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -248,6 +249,24 @@ def test_records_hidden_by_sharing_look_absent(world: World, client: Rest) -> No
     world.salesforce.faults.hide_record(case)
     assert client.query("SELECT Id FROM Case")["totalSize"] == 0
     assert client.call("GET", f"sobjects/Case/{case}").json()[0]["errorCode"] == "NOT_FOUND"
+
+
+def test_racing_clients_leave_one_record(world: World) -> None:
+    """Many clients at once upsert one key and create their own Cases: nothing lost, none twice."""
+    clients = [log_in(world) for _ in range(6)]
+
+    def work(client: Rest) -> list[int]:
+        shared = client.call("PATCH", "sobjects/Case/PagerDuty_Incident_Id__c/Q1", json={})
+        own = [client.call("POST", "sobjects/Case", json={}) for _ in range(5)]
+        return [shared.status_code, *(each.status_code for each in own)]
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        statuses = list(pool.map(work, clients))
+    assert sorted(each[0] for each in statuses) == [200] * 5 + [201]
+    assert all(each[1:] == [201] * 5 for each in statuses)
+    rows = world.salesforce.records("Case")
+    assert len(rows) == 31
+    assert len({row["CaseNumber"] for row in rows}) == 31
 
 
 def test_an_org_survives_a_restart(tmp_path: Path) -> None:

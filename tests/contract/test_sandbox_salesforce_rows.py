@@ -94,6 +94,25 @@ def test_describe_tells_what_a_client_needs(client: Rest) -> None:
     assert client.call("GET", "sobjects/Nothing/describe").status_code == 404
 
 
+def test_describe_can_be_cached(world: World, client: Rest) -> None:
+    """A describe that did not change since is 304; a change of access makes it new at once."""
+    path = "sobjects/Case/describe"
+    since = {"If-Modified-Since": client.call("GET", path).headers["Last-Modified"]}
+    unchanged = client.call("GET", path, headers=since)
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    world.salesforce.faults.set(skew_seconds=2)
+    world.salesforce.faults.set_access("Case", "Severity__c", "none")
+    assert client.call("GET", path, headers=since).status_code == 200
+
+
+def test_half_a_surrogate_pair_is_stored_as_a_replacement(world: World, client: Rest) -> None:
+    """Text that JSON can carry but UTF-8 cannot does not break the org."""
+    headers = {"Content-Type": "application/json"}
+    body = b'{"Subject": "a\\ud83db"}'
+    reply = client.call("POST", "sobjects/Case", data=body, headers=headers)
+    assert client.call("GET", f"sobjects/Case/{reply.json()['id']}").json()["Subject"] == "a\ufffdb"
+
+
 def test_values_are_stored_as_salesforce_stores_them(world: World, client: Rest) -> None:
     """Blank text is null, booleans never are, numbers round, instants turn to UTC seconds."""
     case = new_case(

@@ -323,6 +323,25 @@ def test_any_text_survives_quoting(filled: World, client: Rest, text: str) -> No
     org.purge(made)
 
 
+WORDS = r"""
+    SELECT Id Name Subject Account.Name Foo COUNT COUNT() MAX( FIELDS(ALL) TYPEOF FROM Case Account
+    CaseComments WHERE AND OR NOT IN LIKE INCLUDES = != < >= ( ) , . : ' 'x' '\' \ 1 -2.5e3
+    2026-11-01 2026-11-01T00:00:00Z TODAY LAST_N_DAYS:3 null true ORDER BY GROUP HAVING LIMIT OFFSET
+    5 NULLS LAST DESC FOR VIEW ALL ROWS SystemModstamp Severity__c END ELSE WHEN
+"""
+
+
+@settings(max_examples=200, deadline=None)
+@given(words=st.lists(st.sampled_from(WORDS.split()), max_size=14), start=st.booleans())
+def test_any_jumble_is_answered_or_refused(client: Rest, words: list[str], *, start: bool) -> None:
+    """No text makes the org fail: it answers, or refuses with a code."""
+    text = " ".join(["SELECT Id FROM Case", *words] if start else words)
+    reply = client.call("GET", "query", params={"q": text})
+    assert reply.status_code in {200, 400}
+    if reply.status_code == 400:
+        assert reply.json()[0]["errorCode"].isupper()
+
+
 @settings(max_examples=60, deadline=None)
 @given(pattern=st.text("ab%_\\'", max_size=6), text=st.text("ab%_\\'", min_size=1, max_size=6))
 def test_like_matches_as_its_wildcards_say(filled: World, pattern: str, text: str) -> None:
