@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -118,7 +119,7 @@ def _account_routes(state: PagerDutyState, answering: Answering) -> list[BaseRou
 
 def _settings(state: PagerDutyState, body: Any) -> Doc:
     """Limits, oddities of log entries, clock skew and abilities; only what is named changes."""
-    known = {*SETTABLE, "log_entry_faults", "clock_offset_seconds", "abilities"}
+    known = {*SETTABLE, "log_entry_faults", "clock_offset_seconds", "abilities", "time_zone"}
     unknown = sorted(set(body) - known)
     if unknown:
         raise ValueError(
@@ -131,6 +132,8 @@ def _settings(state: PagerDutyState, body: Any) -> Doc:
         state.log_entry_faults = LogEntryFaults(**body["log_entry_faults"])
     if "clock_offset_seconds" in body:
         state.clock_offset = timedelta(seconds=float(body["clock_offset_seconds"]))
+    if "time_zone" in body:
+        state.time_zone = ZoneInfo(body["time_zone"]).key
     if "abilities" in body:
         state.abilities = list(body["abilities"])
     return {"status": "set"}

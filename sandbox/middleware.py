@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import time
 from typing import Any
 
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.faults import TAKES_EFFECT, FaultPlan, Strike
@@ -15,6 +16,8 @@ from sandbox.traffic import Traffic, readable
 
 SILENT = frozenset({"timeout_before", "timeout_after", "reset_before", "reset_after"})
 CONTROL_PREFIX = "/__sandbox__"
+# Links to a record in the org's own pages: Lightning's, and the short classic form.
+WEB_LINK = re.compile(r"/lightning/r/.*|/[A-Za-z0-9]{15}([A-Za-z0-9]{3})?")
 HTML_PAGE = "<!DOCTYPE html><html><head><title>503</title></head><body><h1>Service Unavailable</h1></body></html>"
 # Set by the server's protocol class, so that a fault can cut the very connection.
 CONNECTION = "sandbox_connection"
@@ -49,10 +52,16 @@ class _Answer:
 
 
 class FaultsAndTraffic:
-    """Wraps one system's application; requests to its control surface pass untouched."""
+    """Wraps one system's application; requests to its control surface pass untouched.
 
-    def __init__(self, app: ASGIApp, system: str, plan: FaultPlan, traffic: Traffic) -> None:
+    Links to a record in the system's own web interface lead to the play page at `web_url`.
+    """
+
+    def __init__(
+        self, app: ASGIApp, system: str, plan: FaultPlan, traffic: Traffic, web_url: str
+    ) -> None:
         self._app = app
+        self._web_url = web_url
         self._system = system
         self._plan = plan
         self._traffic = traffic
@@ -61,6 +70,9 @@ class FaultsAndTraffic:
         """Serve one request, or what a fault makes of it."""
         if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
             await self._app(scope, receive, send)
+            return
+        if WEB_LINK.fullmatch(scope["path"]):
+            await RedirectResponse(self._web_url + scope["path"])(scope, receive, send)
             return
         started = time.time()
         raw = await _read(receive)

@@ -118,15 +118,17 @@ class World:
 
     def listeners(self) -> list[servers.Listener]:
         """The three applications on their sockets."""
-        apps: dict[str, ASGIApp] = {
-            "salesforce": FaultsAndTraffic(
-                salesforce_app(self.salesforce), "salesforce", self.faults, self.traffic
-            ),
-            "pagerduty": FaultsAndTraffic(
-                pagerduty_app(self.pagerduty), "pagerduty", self.faults, self.traffic
-            ),
-            "control": control.create_app(self),
+        systems = {
+            "salesforce": salesforce_app(self.salesforce),
+            "pagerduty": pagerduty_app(self.pagerduty),
         }
+        apps: dict[str, ASGIApp] = {
+            name: FaultsAndTraffic(
+                app, name, self.faults, self.traffic, f"{self.control_url}/salesforce"
+            )
+            for name, app in systems.items()
+        }
+        apps["control"] = control.create_app(self)
         return [
             servers.Listener(app, self.sockets[name], dates_itself=name != "control")
             for name, app in apps.items()

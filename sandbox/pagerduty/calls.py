@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from zoneinfo import available_timezones
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -63,6 +64,14 @@ class Call:
         """The values of a set filter (`name[]`, repeated)."""
         return tuple(self.query.getlist(f"{name}[]"))
 
+    @property
+    def zone(self) -> str:
+        """The time zone that stamps of log entries and notes are shown in."""
+        wanted = self.query.get("time_zone") or self.state.time_zone
+        if wanted not in available_timezones():
+            raise invalid("time_zone is invalid")
+        return wanted
+
     def flag(self, name: str) -> bool:
         """A true/false parameter."""
         return self.query.get(name, "").lower() == "true"
@@ -73,7 +82,7 @@ class Call:
         if not text:
             return None
         try:
-            instant = parse_instant(text.replace(" ", "+"))
+            instant = parse_instant(text.replace(" ", "+"), self.state.time_zone)
         except ValueError:
             raise Refusal(
                 400, 2004, "Invalid Since/Until Parameters", [f"{name} is invalid"]

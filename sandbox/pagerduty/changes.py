@@ -146,6 +146,7 @@ def resolve(
 
 
 def _reopen(state: PagerDutyState, actor: Actor, doc: Doc) -> None:
+    doc["assigned_via"], doc["_escalation_level"] = "escalation_policy", 1
     _moved(state, actor, doc, "triggered")
     doc["resolved_at"] = None
     doc["resolve_reason"] = None
@@ -166,6 +167,8 @@ def assign(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
     people = checks.assignee_ids(state, value)
     doc["assignments"] = incidents.assignments(state, people)
     doc["assigned_via"] = "direct_assignment"
+    if doc["status"] == "triggered":
+        pending.plan(state, doc)
     _log_assignment(state, actor, doc, "assign")
     incidents.notify(state, doc, people)
     webhooks.announce(state, "incident.reassigned", doc, actor)
@@ -197,6 +200,8 @@ def escalate(state: PagerDutyState, actor: Actor, doc: Doc, value: Any) -> None:
 def _by_policy(state: PagerDutyState, doc: Doc, people: Sequence[str]) -> None:
     doc["assignments"] = incidents.assignments(state, people)
     doc["assigned_via"] = "escalation_policy"
+    if doc["status"] == "triggered":
+        pending.plan(state, doc)
     incidents.notify(state, doc, people)
 
 

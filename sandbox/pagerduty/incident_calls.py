@@ -5,7 +5,16 @@ from typing import Any
 
 from sandbox.pagerduty import changes, coordination, creation, entries, incidents, notes, rendering
 from sandbox.pagerduty.calls import Answer, Call, page
-from sandbox.pagerduty.shapes import Actor, Refusal, invalid, not_found, parse_instant, to_seconds
+from sandbox.pagerduty.shapes import (
+    Actor,
+    Doc,
+    Refusal,
+    in_zone,
+    invalid,
+    not_found,
+    parse_instant,
+    to_seconds,
+)
 
 MONTH = timedelta(days=31)
 HALF_YEAR = timedelta(days=184)
@@ -118,7 +127,10 @@ def _entries(call: Call, incident_id: str | None) -> Answer:
     wanted_page = page(call)
     window = _window(call, incident_id)
     found, more = entries.listing(call.state, window, wanted_page.offset, wanted_page.limit)
-    shown = [rendering.log_entry(call.state, doc, of, call.include) for doc, of in found]
+    zone = call.zone
+    shown = [
+        _zoned(rendering.log_entry(call.state, doc, of, call.include), zone) for doc, of in found
+    ]
     return wanted_page.answer(
         "log_entries", shown, more=more, total=lambda: entries.count(call.state, window)
     )
@@ -137,7 +149,16 @@ def list_incident_log_entries(call: Call) -> Answer:
 def get_log_entry(call: Call) -> Answer:
     """GET /log_entries/{id}."""
     doc, of = _entry(call)
-    return {"log_entry": rendering.log_entry(call.state, doc, of, call.include)}
+    entry = rendering.log_entry(call.state, doc, of, call.include)
+    return {"log_entry": _zoned(entry, call.zone)}
+
+
+def _zoned(shown: Doc, zone: str) -> Doc:
+    """Stamps of log entries and notes follow the account's time zone; incidents are in UTC."""
+    stamps: Doc = {
+        name: in_zone(shown[name], zone) for name in ("created_at", "updated_at") if name in shown
+    }
+    return {**shown, **stamps}
 
 
 def _entry(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -163,20 +184,20 @@ def rewrite_channel(call: Call) -> Answer:
 def list_notes(call: Call) -> Answer:
     """GET /incidents/{id}/notes, not paged."""
     found = notes.of_incident(call.state, call.path["incident_id"])
-    return {"notes": [notes.shown(call.state, note) for note in found]}
+    return {"notes": [_zoned(notes.shown(call.state, note), call.zone) for note in found]}
 
 
 def add_note(call: Call) -> Answer:
     """POST /incidents/{id}/notes."""
     note = notes.add(call.state, call.user, call.path["incident_id"], call.member("note"))
-    return {"note": notes.shown(call.state, note)}
+    return {"note": _zoned(notes.shown(call.state, note), call.zone)}
 
 
 def edit_note(call: Call) -> Answer:
     """PUT /incidents/{id}/notes/{note_id}."""
     incident_id, note_id = call.path["incident_id"], call.path["note_id"]
     note = notes.edit(call.state, incident_id, note_id, call.member("note"))
-    return {"note": notes.shown(call.state, note)}
+    return {"note": _zoned(notes.shown(call.state, note), call.zone)}
 
 
 def delete_note(call: Call) -> Answer:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 Doc = dict[str, Any]
 
@@ -23,13 +24,19 @@ def to_milliseconds(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def parse_instant(text: str) -> datetime:
-    """Any ISO 8601 date or date-time to UTC; one without offset is read as UTC.
+def parse_instant(text: str, zone: str = "Etc/UTC") -> datetime:
+    """Any ISO 8601 date or date-time to UTC; one without offset is read in `zone`.
 
     Raises ValueError when the text is no such thing.
     """
     instant = datetime.fromisoformat(text)
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    return (instant if instant.tzinfo else instant.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+
+
+def in_zone(stamp: str, zone: str) -> str:
+    """A stored stamp as lists in that time zone show it: `Z` in UTC, else with its offset."""
+    local = parse_instant(stamp).astimezone(ZoneInfo(zone))
+    return local.isoformat() if local.utcoffset() else stamp
 
 
 def ref(kind: str, identifier: str) -> Doc:

@@ -79,6 +79,7 @@ class PagerDutyState:
         self.store = Store(path)
         self.clock = clock
         self.clock_offset = timedelta()
+        self.time_zone = "Etc/UTC"
         self.subdomain = "acme"
         self.api_url = "https://api.pagerduty.com"
         self.web_url = "https://acme.pagerduty.com"
@@ -126,6 +127,7 @@ class PagerDutyState:
             self.store.clear()
             self.seed()
         self.clock_offset = timedelta()
+        self.time_zone = "Etc/UTC"
         self.limits = Limits()
         self.log_entry_faults = LogEntryFaults()
 

@@ -26,5 +26,8 @@ def _carry_out(state: PagerDutyState, doc: Doc, kind: str) -> None:
     service = doc["service"]["id"]
     if kind == "resolve" and doc["status"] != "resolved":
         changes.resolve(state, Actor("service", service, "auto"), doc)
+    elif kind == "escalate" and doc["status"] == "triggered":
+        level = doc["_escalation_level"] + 1
+        changes.escalate(state, Actor("service", service, "timeout"), doc, level)
     elif kind == "unacknowledge" and doc["status"] == "acknowledged":
         changes.unacknowledge(state, Actor("service", service, "timeout"), doc)

@@ -59,7 +59,8 @@ def routes(world: "World") -> list[BaseRoute]:
         Route("/play/incidents/{id}/{action}",
               submit(lambda form, request: _act(world, form, request)), methods=["POST"]),
         Route("/pagerduty/incidents/{id}", _to("incident"), methods=["GET"]),
-        Route("/salesforce/case/{id}", _to("case"), methods=["GET"]),
+        Route("/salesforce/lightning/r/{object}/{id}/view", _to("case"), methods=["GET"]),
+        Route("/salesforce/{id}", _to("case"), methods=["GET"]),
     ]  # fmt: skip
 
 

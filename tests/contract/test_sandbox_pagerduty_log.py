@@ -247,3 +247,32 @@ def test_workflows_start_on_an_incident(world: World, client: LoopbackClient, pa
     stored = world.pagerduty.store.get("incident_workflow", workflow["id"])
     world.pagerduty.store.put("incident_workflow", {**(stored or {}), "is_enabled": False})
     assert client.post(path, json={"incident_workflow_instance": body}).status_code == 400
+
+
+def test_stamps_follow_the_accounts_time_zone(
+    world: World, client: LoopbackClient, page: Page
+) -> None:
+    """Entries and notes are shown in the account's zone, incidents in UTC; asking for UTC helps."""
+    world.pagerduty.time_zone = "America/Lima"
+    incident = page()
+    path = f"incidents/{incident['id']}"
+    note = client.rpost(f"{path}/notes", json={"content": "Hello"})
+    assert note["created_at"].endswith("-05:00")
+    local = client.rget(f"{path}/log_entries")[-1]["created_at"]
+    utc = client.rget(f"{path}/log_entries", params={"time_zone": "UTC"})[-1]["created_at"]
+    assert local.endswith("-05:00")
+    assert utc == incident["created_at"]
+    assert datetime.fromisoformat(local) == datetime.fromisoformat(utc)
+    assert client.get("log_entries", params={"time_zone": "Mars/Base"}).status_code == 400
+
+
+def test_nobody_answers_so_it_escalates(world: World, client: LoopbackClient, page: Page) -> None:
+    """After the policy's delay the next level is paged by the service; low urgency stays."""
+    incident, low = page("high"), page("low", urgency="low")
+    assert incident["pending_actions"][0]["type"] == "escalate"
+    assert low["pending_actions"] == []
+    world.pagerduty.clock_offset = timedelta(minutes=31)
+    escalated = client.rget(f"incidents/{incident['id']}")
+    assert ["Ben Okafor"] == [a["assignee"]["summary"] for a in escalated["assignments"]]
+    assert kinds(client, incident)[:2] == ["escalate", "notify"]
+    assert "escalate" not in kinds(client, low)
