@@ -29,8 +29,8 @@ def days(text: str) -> timedelta:
     """Return so many days as a duration; raises ArgumentTypeError for anything but a number above zero."""
     try:
         number = float(text.removesuffix("d"))
-        if not 0 < number < 100_000:
-            raise ValueError(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of days.") from None
+        number = 0.0
+    if not 0 < number < 100_000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of days.")
     return timedelta(days=number)

@@ -67,10 +67,15 @@ class Org:
         if not rest:
             one = found.field(head)
             hint = did_you_mean(head, found.fields) or "Check its API name and field permissions."
-            return one or (f"{found.name} has no field '{head}' that the sync's user can read.", hint)
+            return one or (
+                f"{found.name} has no field '{head}' that the sync's user can read.",
+                hint,
+            )
         through = found.parent(head)
         if through is None:
-            known = [one.relationship_name for one in found.fields.values() if one.relationship_name]
+            known = [
+                one.relationship_name for one in found.fields.values() if one.relationship_name
+            ]
             hint = did_you_mean(head, known) or "Custom relationships end in __r."
             return f"{found.name} has no relationship '{head}'.", hint
         answers = [self.field(target, rest) for target in through.reference_to]
@@ -204,7 +209,9 @@ def _write_findings(
     verb = "create" if creates else "update"
     hint = "Give the sync's user that permission."
     if not (target.createable if creates else target.updateable):
-        yield file.finding(at, f"The sync's user may not {verb} {target.name}.", hint, "not-allowed")
+        yield file.finding(
+            at, f"The sync's user may not {verb} {target.name}.", hint, "not-allowed"
+        )
     given: Mapping[str, object] = action.params["fields"]
     for name, value in given.items():
         place = (*at, "fields", name)
