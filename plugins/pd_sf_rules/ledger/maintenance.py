@@ -61,6 +61,21 @@ def stats(ledger: Ledger) -> dict[str, Any]:
         }
 
 
+def damage(ledger: Ledger) -> list[str]:
+    """What is broken in the database file, in SQLite's own words: empty for a sound one, and for PostgreSQL.
+
+    Reads the whole file. Raises ConfigError where it is too broken to be read at all.
+    """
+    with ledger.read() as c:
+        if c.dialect.name != "sqlite":
+            return []
+        found = [str(row[0]) for row in c.exec_driver_sql("PRAGMA integrity_check(20)")]
+        orphans = [str(row[0]) for row in c.exec_driver_sql("PRAGMA foreign_key_check")]
+    return [line for line in found if line != "ok"] + [
+        f"a row of {table} belongs to nothing" for table in orphans
+    ]
+
+
 def prune(ledger: Ledger, *, before: datetime) -> dict[str, int]:
     """Forget what is older than `before` (UTC) and not needed to keep from doing things twice; rows gone by table.
 

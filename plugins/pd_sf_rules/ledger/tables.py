@@ -66,8 +66,8 @@ events = Table(
     ),
     Index("ix_events_occurred", "occurred_at", "seq"),
     Index("ix_events_integration", "integration", "occurred_at", "seq"),
-    Index("ix_events_record", "record_id", "occurred_at", "seq"),
-    Index("ix_events_incident", "incident_id", "occurred_at", "seq"),
+    Index("ix_events_record", "record_id", "integration", "occurred_at", "seq"),
+    Index("ix_events_incident", "incident_id", "integration", "occurred_at", "seq"),
     sqlite_autoincrement=True,
 )
 

@@ -75,8 +75,12 @@ def _events() -> None:
     )
     op.create_index("ix_events_occurred", "events", ["occurred_at", "seq"])
     op.create_index("ix_events_integration", "events", ["integration", "occurred_at", "seq"])
-    op.create_index("ix_events_record", "events", ["record_id", "occurred_at", "seq"])
-    op.create_index("ix_events_incident", "events", ["incident_id", "occurred_at", "seq"])
+    op.create_index(
+        "ix_events_record", "events", ["record_id", "integration", "occurred_at", "seq"]
+    )
+    op.create_index(
+        "ix_events_incident", "events", ["incident_id", "integration", "occurred_at", "seq"]
+    )
 
 
 def _horizons() -> None:
