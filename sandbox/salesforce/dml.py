@@ -110,6 +110,20 @@ def delete(org: Org, actor: Actor, record_id: str, options: WriteOptions = PLAIN
                     _stamp_and_put(org, actor, each.child, row, {**row, "IsDeleted": True})
 
 
+def deleted_along(org: Org, name: str, parent: Row) -> list[str]:
+    """Return the ids of the children that went to the recycle bin with a record."""
+    sobject = visible_object(org, Actor("", "", person=True), name)
+    return [
+        record_id
+        for each in org.schema.children(sobject)
+        if each.field.cascade_delete
+        for record_id, row in org.store.table(each.child.name).items()
+        if row.get(each.field.name) == parent["Id"]
+        and row.get("IsDeleted")
+        and row["SystemModstamp"] == parent["SystemModstamp"]
+    ]
+
+
 def existing(org: Org, actor: Actor, record_id: str) -> tuple[SObject, Row]:
     """Return a live record and its object as the actor sees it. Raises ApiError 404."""
     row = org.row(record_id, actor)

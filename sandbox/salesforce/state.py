@@ -79,9 +79,13 @@ class SalesforceState:
             dml.delete(self.org, self.person(by), self.id(record_id))
 
     def undelete(self, record_id: str, by: str | None = None) -> None:
-        """Bring a record back from the recycle bin, with its old id."""
+        """Bring a record back from the recycle bin with its old id, and what went with it."""
         with self.at_work(), self.org.store.transaction():
-            self.rewrite(record_id, {"IsDeleted": False}, self.person(by).username)
+            row, name = self._row(record_id)
+            who = self.person(by).username
+            for child_id in dml.deleted_along(self.org, name, row):
+                self.rewrite(child_id, {"IsDeleted": False}, who)
+            self.rewrite(record_id, {"IsDeleted": False}, who)
 
     def purge(self, record_id: str, by: str | None = None) -> None:
         """Delete a record for good: no query shows it any more."""

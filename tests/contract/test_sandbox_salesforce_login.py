@@ -1,14 +1,14 @@
 """The simulated org's token endpoint refuses and admits as Salesforce does."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceExpiredSession
 
+from sandbox.demo_key import kept_in
 from sandbox.salesforce.seed import API_USER
 from sandbox.salesforce.settings import ConnectedApp
 from sandbox.salesforce_side import CONSUMER_KEY
@@ -17,6 +17,7 @@ from tests.contract.salesforce_clients import (
     JWT_BEARER,
     ask_token,
     assertion,
+    control,
     log_in,
     simple_salesforce,
 )
@@ -77,16 +78,22 @@ def test_wrong_claims_are_refused(
     assert reply.json() == {"error": error, "error_description": description}
 
 
-def test_another_key_does_not_log_in(world: World) -> None:
-    """The signature is verified against the uploaded certificate, not only decoded."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
+def test_only_the_uploaded_certificate_s_key_logs_in(world: World, tmp_path: Path) -> None:
+    """The signature is really verified: another key fails until its certificate is uploaded."""
+    other = kept_in(tmp_path)
     with pytest.raises(SalesforceAuthenticationFailed, match="invalid assertion"):
-        simple_salesforce(world, privatekey=pem)
+        simple_salesforce(world, privatekey=other.private_key)
+    control(
+        world,
+        "POST",
+        "apps",
+        consumer_key=CONSUMER_KEY,
+        certificate=other.certificate,
+        usernames=[API_USER],
+    )
+    assert simple_salesforce(world, privatekey=other.private_key).limits()
+    with pytest.raises(SalesforceAuthenticationFailed, match="invalid assertion"):
+        simple_salesforce(world)
 
 
 def test_a_certificate_that_is_none_is_refused_at_upload(world: World) -> None:
@@ -124,6 +131,13 @@ def test_soap_login_is_refused(world: World) -> None:
         simple_salesforce(world, password="p", security_token="t")
     with pytest.raises(SalesforceAuthenticationFailed, match="disabled by default"):
         simple_salesforce(world, password="p", security_token="t", version="64.0")
+
+
+def test_the_instance_can_move(world: World) -> None:
+    """A login may answer with another instance_url than the address it was sent to."""
+    world.salesforce.faults.set(instance_url="http://127.0.0.1:9")
+    reply = ask_token(world, {"grant_type": JWT_BEARER, "assertion": assertion(world)})
+    assert reply.json()["instance_url"] == "http://127.0.0.1:9"
 
 
 def test_userinfo_names_the_user(world: World) -> None:

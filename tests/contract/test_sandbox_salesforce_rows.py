@@ -209,6 +209,7 @@ def test_unknown_and_deleted_records(world: World, client: Rest) -> None:
     assert bin_row["IsDeleted"] is True
     world.salesforce.undelete(case)
     assert client.query(text)["totalSize"] == 1
+    assert world.salesforce.record(comment)["IsDeleted"] is False
     world.salesforce.purge(case)
     assert client.call("GET", "queryAll", params={"q": text}).json()["totalSize"] == 0
 
