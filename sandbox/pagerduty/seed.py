@@ -160,6 +160,8 @@ def resources() -> list[tuple[str, Doc]]:
         _service("PSUPP01", "Support P1", "PESUPP1", "PTSUPP1"),
         _service("PSUPP02", "Support P2", "PESUPP2", "PTSUPP1"),
         _service("PRENEW1", "Renewals", "PERENEW", None),
+        _service("PDEALS1", "Deal desk", "PERENEW", None),
+        _service("PCHECK1", "Checkout", "PESUPP1", None),
         _service("POPSYNC", "Ops sync", "PEOPS01", None),
         *(_priority(level) for level in range(1, 6)),
         _workflow("PWMAJOR", "Major incident"),
