@@ -24,8 +24,8 @@ COMMENT_FIELDS = "Id, ParentId, CommentBody, IsPublished, CreatedDate, CreatedBy
 
 
 def cases(state: SalesforceState, limit: int = 10_000) -> list[dict[str, Any]]:
-    """Cases, last changed first, each with its `comments`, newest first."""
-    text = f"SELECT {CASE_FIELDS} FROM Case ORDER BY SystemModstamp DESC, Id DESC LIMIT {limit}"
+    """Cases, newest first, each with its `comments`, newest first."""
+    text = f"SELECT {CASE_FIELDS} FROM Case ORDER BY CreatedDate DESC, Id DESC LIMIT {limit}"
     found = state.soql(text)
     some = ", ".join(f"'{row['Id']}'" for row in found) if len(found) <= FEW else ""
     where = f"WHERE ParentId IN ({some}) " if some else ""

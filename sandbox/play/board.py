@@ -1,4 +1,4 @@
-"""What the play page shows: Cases and incidents as plain rows, newest change first."""
+"""What the play page shows: Cases and incidents as plain rows, newest first."""
 
 import hashlib
 import json
@@ -77,7 +77,7 @@ def _name(row: dict[str, Any] | None) -> str:
 
 
 def case_cards(world: "World") -> list[Card]:
-    """The Cases last changed."""
+    """The newest Cases; their order never changes, so nothing jumps while somebody types."""
     return [_case_card(row) for row in control_salesforce.cases(world.salesforce, SHOWN)]
 
 

@@ -1,6 +1,7 @@
 """Routes of the play page: the page, its live part, its forms, and links from the other systems."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -29,6 +30,15 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def _moment(at: datetime) -> str:
+    """The time of day, with the date before it unless that is today's; UTC."""
+    today = at.date() == datetime.now(UTC).date()
+    return f"{at:%H:%M:%S}" if today else f"{at.day} {at:%b %H:%M}"
+
+
+TEMPLATES.filters["moment"] = _moment
 Form = dict[str, str]
 Work = Callable[[Form, Request], str]
 

@@ -12,33 +12,42 @@ function lists(root) {
   );
 }
 
-// Takes over a new card, but keeps forms that somebody is filling in.
+function reachable(card) {
+  return [...card.querySelectorAll("summary, button, input, select, textarea")];
+}
+
+// Puts a new card in the place of the old one and returns the card that is then on the page. Forms
+// that somebody is filling in stay as they are, and so does the keyboard's place.
 function replace(old, fresh) {
   const forms = old.querySelector(".forms");
-  const busy = forms && (forms.querySelector("details[open]") || forms.contains(document.activeElement));
-  if (busy && fresh.querySelector(".forms")) fresh.querySelector(".forms").replaceWith(forms);
+  if (forms.querySelector("details[open]")) {
+    const parts = [...fresh.children];
+    const middle = parts.findIndex((part) => part.className === "forms");
+    for (const part of [...old.children]) if (part !== forms) part.remove();
+    forms.before(...parts.slice(0, middle));
+    forms.after(...parts.slice(middle + 1));
+    old.className = fresh.className;
+    old.dataset.digest = fresh.dataset.digest;
+    return old;
+  }
+  const place = reachable(old).indexOf(document.activeElement);
   old.replaceWith(fresh);
+  if (place >= 0) reachable(fresh)[place]?.focus();
+  return fresh;
 }
 
 function reconcile(list, wanted, silent) {
   const changed = [];
   const known = new Map([...list.children].map((card) => [card.id, card]));
-  let place = list.firstElementChild;
+  let place = 0;
   for (const fresh of [...wanted.children]) {
     const old = fresh.id ? known.get(fresh.id) : undefined;
     known.delete(fresh.id);
-    let card = fresh;
-    if (old && old.dataset.digest === fresh.dataset.digest) {
-      card = old;
-    } else if (old) {
-      if (place === old) place = old.nextElementSibling;
-      replace(old, fresh);
-    }
-    if (card !== old) {
-      if (fresh.id) changed.push(fresh);
-    }
-    if (card === place) place = place.nextElementSibling;
-    else list.insertBefore(card, place);
+    const same = old && old.dataset.digest === fresh.dataset.digest;
+    const card = same ? old : old ? replace(old, fresh) : fresh;
+    if (!same && card.id) changed.push(card);
+    const here = list.children[place++];
+    if (here !== card) list.insertBefore(card, here ?? null);
   }
   for (const gone of known.values()) gone.remove();
   if (!silent) for (const card of changed) card.classList.add("fresh");
