@@ -11,9 +11,9 @@ import requests
 
 from sandbox.running import running_sandbox
 from sandbox.salesforce.planned import Refusal
-from sandbox.salesforce.settings import ValidationRule
+from sandbox.salesforce.settings import ConnectedApp, ValidationRule
 from sandbox.world import World
-from tests.contract.salesforce_clients import Rest, control, log_in, simple_salesforce
+from tests.contract.salesforce_clients import Rest, ask_token, control, log_in, simple_salesforce
 
 
 @pytest.fixture
@@ -64,6 +64,21 @@ def test_locators_expire(world: World, client: Rest) -> None:
     for path in (page["nextRecordsUrl"], "query/0r8SB0000000099AAA-200", "query/rubbish"):
         reply = client.call("GET", path)
         assert (reply.status_code, reply.json()[0]["errorCode"]) == (400, "INVALID_QUERY_LOCATOR")
+
+
+def test_locators_belong_to_their_user(world: World, client: Rest) -> None:
+    """Another user cannot go on with somebody's result."""
+    many_cases(world, 201)
+    page = client.query("SELECT Id FROM Case", **{"Sforce-Query-Options": "batchSize=200"})
+    agent = "sam.agent@acme.example"
+    world.salesforce.register_app(
+        ConnectedApp(consumer_key="agent", consumer_secret="hush", run_as=agent)
+    )
+    grant = ask_token(world, {"grant_type": "client_credentials"}, auth=("agent", "hush"))
+    other = Rest(world.salesforce_url, grant.json()["access_token"])
+    refused = other.call("GET", page["nextRecordsUrl"])
+    assert refused.json()[0]["errorCode"] == "INVALID_QUERY_LOCATOR"
+    assert client.call("GET", page["nextRecordsUrl"]).json()["done"] is True
 
 
 def test_a_late_commit_is_stamped_before_it_is_seen(world: World, client: Rest) -> None:
@@ -241,6 +256,19 @@ def test_validation_rules_speak_the_admin_s_words(world: World, client: Rest) ->
     ]
     fine = {"Status": "Closed", "Reason": "Breakdown"}
     assert client.call("PATCH", f"sobjects/Case/{case}", json=fine).status_code == 204
+
+
+def test_a_refused_side_effect_takes_the_whole_write_back(world: World, client: Rest) -> None:
+    """When the comment that a Case update makes is refused, the update is undone too."""
+    rule = ValidationRule(object="CaseComment", when="IsPublished = false", message="No comments")
+    world.salesforce.faults.add_validation_rule(rule)
+    case = world.salesforce.create("Case", {"Subject": "before"})
+    change = {"Subject": "after", "Comments": "x", "PagerDuty_Incident_Id__c": "Q1"}
+    refused = client.call("PATCH", f"sobjects/Case/{case}", json=change)
+    assert refused.json()[0]["message"] == "No comments"
+    assert world.salesforce.record(case)["Subject"] == "before"
+    fine = client.call("POST", "sobjects/Case", json={"PagerDuty_Incident_Id__c": "Q1"})
+    assert fine.status_code == 201
 
 
 def test_records_hidden_by_sharing_look_absent(world: World, client: Rest) -> None:
