@@ -1,9 +1,11 @@
 """The control port: JSON to plan faults, read the traffic, act as a person, seed and reset."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -26,7 +28,7 @@ def answering(work: Callable[[Request, Any], Any]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
             body = await request.json() if await request.body() else {}
-            return JSONResponse(work(request, body))
+            return JSONResponse(await run_in_threadpool(work, request, body))
         except KeyError as missing:
             return JSONResponse({"error": f"{missing.args[0]!r} is missing"}, 400)
         except LookupError as error:
@@ -48,6 +50,7 @@ def create_app(world: "World") -> Starlette:
         Route("/ready", answering(lambda _request, _body: world.ready())),
         Route("/reset", answering(lambda _request, _body: _reset(world)), methods=["POST"]),
         Route("/seed", answering(lambda _request, _body: _seed(world)), methods=["POST"]),
+        Route("/clock", answering(lambda _request, body: _clock(world, body)), methods=["POST"]),
         *_fault_routes(world),
         *_traffic_routes(world),
         *control_pagerduty.routes(world.pagerduty, answering),
@@ -66,6 +69,18 @@ def _seed(world: "World") -> dict[str, str]:
     """Everyday Cases and an outage beside the bare seed."""
     world.salesforce.seed_demo()
     return {"status": "seeded"}
+
+
+def _clock(world: "World", body: Any) -> dict[str, float]:
+    """Set a system's clock off by so many seconds (`salesforce`, `pagerduty`); the other stays."""
+    if "salesforce" in body:
+        world.salesforce.faults.set(skew_seconds=float(body["salesforce"]))
+    if "pagerduty" in body:
+        world.pagerduty.clock_offset = timedelta(seconds=float(body["pagerduty"]))
+    return {
+        "salesforce": world.salesforce.org.settings.skew_seconds,
+        "pagerduty": world.pagerduty.clock_offset.total_seconds(),
+    }
 
 
 def _fault_routes(world: "World") -> list[BaseRoute]:

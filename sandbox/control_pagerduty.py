@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from sandbox.pagerduty import courier, entries, incidents, notes, rendering, timers, webhooks
 from sandbox.pagerduty.people import Person, person
+from sandbox.pagerduty.seed import WEBHOOK_SECRET
 from sandbox.pagerduty.shapes import Doc
 from sandbox.pagerduty.state import LogEntryFaults, PagerDutyState
 
@@ -66,8 +67,14 @@ def routes(state: PagerDutyState, answering: Answering) -> list[BaseRoute]:
     def create(_request: Request, body: Any) -> Any:
         names = ("priority", "urgency", "details")
         options = {name: body[name] for name in names if name in body}
-        who = acting(state, body)
-        return {"incident": who.create_incident(body["service"], body["title"], **options)}
+        who, service, title = acting(state, body), body["service"], body["title"]
+        if "count" not in body:
+            return {"incident": who.create_incident(service, title, **options)}
+        with state.transaction():
+            numbered = (f"{title} {number}" for number in range(1, int(body["count"]) + 1))
+            return {
+                "ids": [who.create_incident(service, each, **options)["id"] for each in numbered]
+            }
 
     def story(request: Request, _body: Any) -> Any:
         return incident_story(state, request.path_params["incident_id"])
@@ -140,7 +147,7 @@ def _settings(state: PagerDutyState, body: Any) -> Doc:
 
 
 def _subscribe(state: PagerDutyState, body: Any) -> Doc:
-    """A webhook subscription of the whole account with a secret that is known beforehand."""
+    """A webhook subscription of the whole account; its secret is the demo connection's."""
     subscription = {
         "type": "webhook_subscription",
         "description": "sandbox",
@@ -148,5 +155,5 @@ def _subscribe(state: PagerDutyState, body: Any) -> Doc:
         "filter": {"type": "account_reference"},
         "delivery_method": {"type": "http_delivery_method", "url": body["url"]},
     }
-    doc = webhooks.subscribe(state, subscription, secret=body.get("secret"))
+    doc = webhooks.subscribe(state, subscription, secret=body.get("secret") or WEBHOOK_SECRET)
     return {"webhook_subscription": webhooks.shown(doc, with_secret=True)}

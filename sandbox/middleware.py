@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.faults import TAKES_EFFECT, FaultPlan, Strike
-from sandbox.traffic import Traffic, readable
+from sandbox.traffic import Traffic
 
 SILENT = frozenset({"timeout_before", "timeout_after", "reset_before", "reset_after"})
 CONTROL_PREFIX = "/__sandbox__"
@@ -87,7 +87,7 @@ class FaultsAndTraffic:
         self._traffic.note(
             started=started, system=self._system, method=scope["method"], path=scope["path"],
             query=scope["query_string"].decode(), sender=_header(scope, b"from"),
-            body=readable(scope["path"], raw), took_effect=takes_effect,
+            raw=raw, took_effect=takes_effect,
             status=None if strike and strike.kind in SILENT else answer.status,
             fault=strike.kind if strike else None,
         )  # fmt: skip

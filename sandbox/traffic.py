@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any
 
-KEPT = 50_000
+KEPT = 20_000
+KEPT_BYTES = 64 * 1024 * 1024  # of request bodies; older exchanges are forgotten beyond it
 SECRET_PATHS = ("/oauth/token", "/oauth2/token")
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -69,12 +70,16 @@ class Traffic:
     """The last requests of both systems, in the order they arrived; thread-safe."""
 
     def __init__(self) -> None:
-        self._exchanges: deque[Exchange] = deque(maxlen=KEPT)
+        self._exchanges: deque[Exchange] = deque()
         self._lock = threading.Lock()
         self._number = 0
+        self._sizes: deque[int] = deque()
+        self._bytes = 0
+        self._totals: dict[str, dict[str, int]] = {}
 
-    def note(self, *, started: float, body: Any, **members: Any) -> None:
+    def note(self, *, started: float, raw: bytes, **members: Any) -> None:
         """Keep one exchange; `started` is when it arrived, in epoch seconds."""
+        body = readable(members["path"], raw)
         writes = is_write(members["method"], members["path"], body)
         with self._lock:
             self._number += 1
@@ -84,6 +89,19 @@ class Traffic:
                     writes=writes, **members,
                 )
             )  # fmt: skip
+            self._sizes.append(len(raw))
+            self._bytes += len(raw)
+            while self._bytes > KEPT_BYTES or len(self._sizes) > KEPT:
+                self._bytes -= self._sizes.popleft()
+                self._exchanges.popleft()
+            total = self._totals.setdefault(members["system"], {"calls": 0, "writes": 0})
+            total["calls"] += 1
+            total["writes"] += writes
+
+    def totals(self, system: str) -> dict[str, int]:
+        """All `calls` and `writes` a system received since the start, forgotten ones included."""
+        with self._lock:
+            return dict(self._totals.get(system, {"calls": 0, "writes": 0}))
 
     def requests(
         self,
@@ -111,6 +129,9 @@ class Traffic:
             return self._number
 
     def clear(self) -> None:
-        """Forget all exchanges; numbers go on."""
+        """Forget all exchanges and totals; numbers go on."""
         with self._lock:
             self._exchanges.clear()
+            self._sizes.clear()
+            self._bytes = 0
+            self._totals.clear()

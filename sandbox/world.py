@@ -23,8 +23,6 @@ from sandbox.salesforce.app import create_app as salesforce_app
 from sandbox.salesforce.state import SalesforceState
 from sandbox.traffic import Traffic
 
-WEBHOOK_SECRET = "sandbox-webhook-secret"
-
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -92,7 +90,7 @@ class World:
                 "base_url": self.pagerduty_url,
                 "events_url": self.pagerduty_url,
                 "routing_key": pagerduty_seed.OPS_ROUTING_KEY,
-                "webhook_secret": WEBHOOK_SECRET,
+                "webhook_secret": pagerduty_seed.WEBHOOK_SECRET,
             },
         }
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -68,9 +68,10 @@ class Call:
     def zone(self) -> str:
         """The time zone that stamps of log entries and notes are shown in."""
         wanted = self.query.get("time_zone") or self.state.time_zone
-        if wanted not in available_timezones():
-            raise invalid("time_zone is invalid")
-        return wanted
+        try:
+            return ZoneInfo(wanted).key
+        except (ZoneInfoNotFoundError, ValueError):
+            raise invalid("time_zone is invalid") from None
 
     def flag(self, name: str) -> bool:
         """A true/false parameter."""
@@ -82,7 +83,7 @@ class Call:
         if not text:
             return None
         try:
-            instant = parse_instant(text.replace(" ", "+"), self.state.time_zone)
+            instant = parse_instant(text, self.state.time_zone)
         except ValueError:
             raise Refusal(
                 400, 2004, "Invalid Since/Until Parameters", [f"{name} is invalid"]

@@ -7,6 +7,7 @@ READ_ONLY_KEY = "sandbox-read-only-key"
 USER_KEY = "sandbox-user-key-ana"
 OAUTH_CLIENT_ID = "sandbox-client"
 OAUTH_CLIENT_SECRET = "sandbox-client-secret"
+WEBHOOK_SECRET = "sandbox-webhook-secret"
 INTEGRATION_USER = "salesforce-sync@acme.example"
 ROUTING_KEYS = {
     "PSUPP01": "5a0b0c0d0e0f4a1b8c2d3e4f50617281",

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS log_entries (
     overview INTEGER NOT NULL, doc TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS entries_by_time ON log_entries (created_at DESC, seq DESC);
 CREATE INDEX IF NOT EXISTS entries_by_incident ON log_entries (incident_id, created_at DESC, seq DESC);
+CREATE INDEX IF NOT EXISTS entries_copied ON log_entries (seq) WHERE copies > 1;
 CREATE TABLE IF NOT EXISTS notes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, incident_id TEXT NOT NULL,
     doc TEXT NOT NULL);

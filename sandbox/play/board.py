@@ -204,8 +204,5 @@ def choices(world: "World") -> dict[str, list[str]]:
 
 def calls(world: "World") -> dict[str, Any]:
     """The line under the columns: calls and writes of each system, faults in force."""
-    counted = {}
-    for system in ("salesforce", "pagerduty"):
-        found = world.traffic.requests(system)
-        counted[system] = {"calls": len(found), "writes": sum(item.writes for item in found)}
+    counted = {name: world.traffic.totals(name) for name in ("salesforce", "pagerduty")}
     return {**counted, "faults": len(world.faults.faults())}

@@ -273,6 +273,6 @@ def test_nobody_answers_so_it_escalates(world: World, client: LoopbackClient, pa
     assert low["pending_actions"] == []
     world.pagerduty.clock_offset = timedelta(minutes=31)
     escalated = client.rget(f"incidents/{incident['id']}")
-    assert ["Ben Okafor"] == [a["assignee"]["summary"] for a in escalated["assignments"]]
+    assert [a["assignee"]["summary"] for a in escalated["assignments"]] == ["Ben Okafor"]
     assert kinds(client, incident)[:2] == ["escalate", "notify"]
     assert "escalate" not in kinds(client, low)

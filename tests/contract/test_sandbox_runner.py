@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,26 @@ def test_reset_brings_the_seed_back(world: World) -> None:
     assert httpx.get(f"{world.control_url}/pagerduty/incidents").json() == {"incidents": []}
     assert httpx.get(f"{world.control_url}/salesforce/cases").json() == {"cases": []}
     assert log_in(json.loads(world.connections["AIRFLOW_CONN_SALESFORCE_DEFAULT"])).is_success
+
+
+def test_clocks_can_be_off(world: World) -> None:
+    """Each system's own clock shows in its Date header and its stamps."""
+    assert post(world, "/clock", salesforce=-300, pagerduty=600).json() == {
+        "salesforce": -300.0,
+        "pagerduty": 600.0,
+    }
+    now = time.time()
+    for url, seconds in (
+        (f"{world.salesforce_url}/services/data", -300),
+        (f"{world.pagerduty_url}/services", 600),
+    ):
+        shown = parsedate_to_datetime(httpx.get(url).headers["date"]).timestamp()
+        assert abs(shown - now - seconds) < 5
+
+
+def test_many_incidents_at_once(world: World) -> None:
+    """A storm is one call, and its incidents open in one commit."""
+    storm = post(world, "/pagerduty/incidents", service="Support P1", title="Storm", count=300)
+    assert len(set(storm.json()["ids"])) == 300
+    found = httpx.get(f"{world.control_url}/pagerduty/incidents").json()["incidents"]
+    assert (len(found), found[0]["title"]) == (300, "Storm 300")
