@@ -49,12 +49,16 @@ Script = Answering | Sequence[Answering] | Callable[[Request], Answering]
 
 
 class Scripted:
-    """The server. `on` says what to answer; of several answers the last is repeated for ever."""
+    """The server. `on` says what to answer; of several answers the last is repeated for ever.
+
+    What is put into `closing` is called when the server ends.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.requests: list[Request] = []
         self.over = threading.Event()
+        self.closing: list[Callable[[], None]] = []
         self._scripts: dict[tuple[str, str], Script] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
@@ -95,6 +99,7 @@ class _Exchange(BaseHTTPRequestHandler):
     """One connection; keeps it open between requests, as real servers do."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     script: Scripted
 
     def do_GET(self) -> None:
@@ -176,6 +181,8 @@ def scripted_server() -> Iterator[Scripted]:
     try:
         yield script
     finally:
+        for close in script.closing:
+            close()
         script.over.set()
         server.shutdown()
         server.server_close()

@@ -54,14 +54,18 @@ def sandbox_pagerduty(world: World, **options: Any) -> PagerDutyClient:
 def scripted_salesforce(server: Scripted, **options: Any) -> SalesforceClient:
     """Return our client for a scripted org that admits everybody."""
     admit(server)
-    return SalesforceClient(salesforce_spec(server.url), **{"timeout": 0.5, **options})
+    made = SalesforceClient(salesforce_spec(server.url), **{"timeout": 0.5, **options})
+    server.closing.append(made.close)
+    return made
 
 
 def scripted_pagerduty(server: Scripted, **options: Any) -> PagerDutyClient:
     """Return our client for a scripted account."""
-    return PagerDutyClient(
+    made = PagerDutyClient(
         pagerduty_spec(server.url), **{"timeout": 0.5, "patience": 0.0, **options}
     )
+    server.closing.append(made.close)
+    return made
 
 
 def admit(server: Scripted, token: str = TOKEN) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from pd_sf_rules.errors import RefusedError
@@ -92,11 +93,23 @@ def _rows_between(client: PagerDutyClient, start: datetime, end: datetime) -> li
 
 
 def _ascending(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sort by second; inside a second turn the server's order round if it lists the newest first."""
-    if not rows:
-        return []
-    newest_first = _created_at(rows[0]) >= _created_at(rows[-1])
-    return sorted(reversed(rows) if newest_first else rows, key=_created_at)
+    """Sort by second; inside a second keep the order of events that the server's order shows.
+
+    PagerDuty lists the newest first and documents no order. From a list in no order at all only the
+    stages of an incident tell: it is triggered first and resolved last.
+    """
+    stamps = [_created_at(row) for row in rows]
+    steps = list(pairwise(stamps))
+    if all(one >= other for one, other in steps):
+        return list(reversed(rows))
+    if all(one <= other for one, other in steps):
+        return list(rows)
+    return sorted(rows, key=lambda row: (_created_at(row), _stage(row)))
+
+
+def _stage(row: Mapping[str, Any]) -> int:
+    kind = str(row.get("type") or "")
+    return 0 if kind.startswith("trigger") else 2 if kind.startswith("resolve") else 1
 
 
 def _created_at(row: Mapping[str, Any]) -> datetime:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -63,6 +64,7 @@ class PagerDutyClient:
             from_email=self.from_email,
             timeout=timeout,
         )
+        weakref.finalize(self, self._session.close)  # a client that is dropped leaves no socket
 
     def __repr__(self) -> str:
         return f"PagerDutyClient({self.conn_id!r})"

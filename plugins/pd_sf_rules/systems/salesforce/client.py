@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -222,6 +223,7 @@ class SalesforceClient:
 
         if self._session is None:
             self._session = HardenedSession(self._timeout)
+            weakref.finalize(self, self._session.close)  # a dropped client leaves no socket
             proxies = self._spec.extra.get("proxies")
             if isinstance(proxies, Mapping):
                 self._session.proxies.update(proxies)
