@@ -15,10 +15,10 @@ from embedded.sessions import end_sessions
 # --skip-serve-logs: the api-server reads the same folder, and two embedded Airflows would fight
 # for the log server's port.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "api-server": ("api-server",),
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "dag-processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
+    "api-server": ("-m", "airflow", "api-server"),
+    "scheduler": ("-m", "airflow", "scheduler", "--skip-serve-logs"),
+    "dag-processor": ("-m", "airflow", "dag-processor"),
+    "triggerer": ("-m", "airflow", "triggerer", "--skip-serve-logs"),
 }
 _LONGEST_PAUSE = 30.0
 _STEADY_AFTER = 60.0
@@ -38,19 +38,25 @@ class _Component:
 
 
 class Components:
-    """The running components of one Airflow.
+    """The running components of one Airflow: by name, what Python is to run.
 
     `on_line(component, line)` is given every line that they write, from several threads; all of it
     is also kept in `LOGS/COMPONENT.log`.
     """
 
     def __init__(
-        self, environ: Mapping[str, str], logs: Path, cwd: Path, on_line: LineSink
+        self,
+        environ: Mapping[str, str],
+        logs: Path,
+        cwd: Path,
+        on_line: LineSink,
+        commands: Mapping[str, tuple[str, ...]] = COMMANDS,
     ) -> None:
         self._environ = dict(environ)
         self._logs = logs
         self._cwd = cwd
         self._on_line = on_line
+        self._commands = commands
         self._running: dict[str, _Component] = {}
         self._sessions: set[int] = set()
         self._guard: subprocess.Popen[bytes] | None = None
@@ -64,7 +70,7 @@ class Components:
             start_new_session=True,
             cwd=Path(__file__).resolve().parent.parent,
         )
-        for name in COMMANDS:
+        for name in self._commands:
             self._running[name] = self._spawn(name)
 
     def require_alive(self) -> None:
@@ -89,6 +95,7 @@ class Components:
                 self._schedule_restart(component, code, now)
             elif now >= component.again_at:
                 end_sessions({component.process.pid}, patience=0)
+                self._forget(component.process.pid)
                 fresh = self._spawn(name)
                 fresh.restarts = component.restarts + 1
                 self._running[name] = fresh
@@ -98,7 +105,7 @@ class Components:
         return {name: component.process.pid for name, component in self._running.items()}
 
     def sessions(self) -> frozenset[int]:
-        """Every session that was ever started here."""
+        """The session of every component."""
         return frozenset(self._sessions)
 
     def stop(self, *, patience: float = 8.0) -> None:
@@ -122,7 +129,7 @@ class Components:
 
     def _spawn(self, name: str) -> _Component:
         process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", *COMMANDS[name]],
+            [sys.executable, *self._commands[name]],
             env=self._environ,
             cwd=self._cwd,
             stdin=subprocess.DEVNULL,
@@ -131,7 +138,7 @@ class Components:
             start_new_session=True,
         )
         self._sessions.add(process.pid)
-        self._tell_guard(process.pid)
+        self._tell_guard(f"+{process.pid}")
         component = _Component(name, process, threading.Thread(), time.monotonic())
         component.reader = threading.Thread(
             target=self._read, args=(component,), name=f"read {name}", daemon=True
@@ -139,15 +146,23 @@ class Components:
         component.reader.start()
         return component
 
-    def _tell_guard(self, session: int) -> None:
+    def _forget(self, session: int) -> None:
+        """An ended session's id may come to belong to somebody else's process."""
+        self._sessions.discard(session)
+        self._tell_guard(f"-{session}")
+
+    def _tell_guard(self, word: str) -> None:
         if self._guard is not None and self._guard.stdin is not None:
-            self._guard.stdin.write(f"{session}\n".encode())
+            self._guard.stdin.write(f"{word}\n".encode())
             self._guard.stdin.flush()
 
     def _read(self, component: _Component) -> None:
         assert component.process.stdout is not None
-        with (self._logs / f"{component.name}.log").open("ab") as log:
-            for raw in component.process.stdout:
+        with (
+            component.process.stdout as lines,
+            (self._logs / f"{component.name}.log").open("ab") as log,
+        ):
+            for raw in lines:
                 log.write(raw)
                 log.flush()
                 line = raw.decode(errors="replace").rstrip()

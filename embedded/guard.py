@@ -15,7 +15,10 @@ def main() -> None:
     """Collect session ids until the input ends, then end what is left of those sessions."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    sessions = {int(line) for line in sys.stdin if line.strip().isdigit()}
+    sessions: set[int] = set()
+    for line in sys.stdin:
+        session = abs(int(line))
+        sessions = sessions | {session} if line.startswith("+") else sessions - {session}
     end_sessions(sessions, patience=5.0)
 
 

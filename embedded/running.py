@@ -54,9 +54,9 @@ def running_airflow(
     """
     started = time.monotonic()
     home = home.resolve()
+    address = free_port() if port == 0 else require_free(port)
     with held(home):
         secrets = read_secrets(home)
-        address = free_port() if port == 0 else require_free(port)
         environ = environment(
             Folders(home, dags_folder.resolve(), plugins_folder.resolve()),
             secrets,

@@ -14,6 +14,23 @@ from embedded.home import USERNAME, Secrets
 HOST = "127.0.0.1"
 LOCAL_SETTINGS = Path(__file__).resolve().parent / "local_settings"
 
+# Imported once by the scheduler instead of by every task: see local_settings.
+PRELOADED = (
+    "airflow.sdk",
+    "airflow.sdk.bases.decorator",
+    "airflow.sdk.definitions.asset.metadata",
+    "airflow.sdk.definitions.decorators.condition",
+    "airflow.sdk.definitions.decorators.setup_teardown",
+    "airflow.sdk.definitions.decorators.task_group",
+    "airflow.providers.standard.decorators.python",
+    "jinja2.ext",
+    "pagerduty",
+    "simple_salesforce",
+    "pd_sf_rules.ledger",
+    "pd_sf_rules.pipeline",
+    "pd_sf_rules.operators",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Folders:
@@ -37,6 +54,10 @@ def environment(
     chosen.update(_identity(folders, secrets, passwords, port))
     path = [str(LOCAL_SETTINGS), inherited.get("PYTHONPATH", "")]
     chosen["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
+    # Tasks talk to the api-server on this machine: not through a proxy.
+    for name in ("NO_PROXY", "no_proxy"):
+        direct = [inherited.get(name, ""), HOST, "localhost"]
+        chosen[name] = ",".join(part for part in direct if part)
     return chosen
 
 
@@ -85,6 +106,7 @@ def _tuning() -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
         "AIRFLOW__API__WORKERS": "1",
+        "PDSF_PRELOAD": ",".join(PRELOADED),
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
     }
     if sys.platform == "linux":
