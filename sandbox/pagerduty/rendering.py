@@ -56,8 +56,7 @@ def summary_of(doc: Mapping[str, Any]) -> str:
 def reference(state: PagerDutyState, pointer: Mapping[str, Any]) -> Doc:
     """A stored pointer as an API reference: id, type, summary, self, html_url."""
     kind, identifier = pointer["ref"], pointer["id"]
-    doc = state.store.get(kind, identifier)
-    summary = summary_of(doc) if doc else pointer.get("summary")
+    summary = state.store.name(kind, identifier) or pointer.get("summary")
     kind_name = pointer.get("type", kind)
     return {
         "id": identifier,

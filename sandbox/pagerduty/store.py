@@ -56,6 +56,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._depth = 0
+        self._names: dict[tuple[str, str], str | None] = {}
         self._connection = sqlite3.connect(
             ":memory:" if path is None else path, check_same_thread=False, isolation_level=None
         )
@@ -75,6 +76,7 @@ class Store:
             try:
                 yield
             except BaseException:
+                self._names.clear()
                 if outermost:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -108,12 +110,22 @@ class Store:
         docs = self.docs("SELECT doc FROM resources WHERE kind = ? AND id = ?", (kind, identifier))
         return docs[0] if docs else None
 
+    def name(self, kind: str, identifier: str) -> str | None:
+        """The name of a resource, None for an unknown one; remembered, since references need it."""
+        key = (kind, identifier)
+        with self._lock:
+            if key not in self._names:
+                doc = self.get(kind, identifier)
+                self._names[key] = None if doc is None else str(doc.get("name") or identifier)
+            return self._names[key]
+
     def all(self, kind: str) -> list[Doc]:
         """All resource documents of a kind in the order they were added."""
         return self.docs("SELECT doc FROM resources WHERE kind = ? ORDER BY position", (kind,))
 
     def put(self, kind: str, doc: Doc) -> None:
         """Add a resource document or replace the one with its id, keeping its place."""
+        self._names.pop((kind, doc["id"]), None)
         self.execute(
             "INSERT INTO resources (kind, id, doc) VALUES (?, ?, ?)"
             " ON CONFLICT (kind, id) DO UPDATE SET doc = excluded.doc",
@@ -122,6 +134,7 @@ class Store:
 
     def delete(self, kind: str, identifier: str) -> bool:
         """Remove a resource document; whether there was one."""
+        self._names.pop((kind, identifier), None)
         sql = "DELETE FROM resources WHERE kind = ? AND id = ?"
         return self.execute(sql, (kind, identifier)) > 0
 
@@ -141,6 +154,7 @@ class Store:
     def clear(self) -> None:
         """Forget everything."""
         with self.transaction():
+            self._names.clear()
             for table in TABLES:
                 self.execute(f"DELETE FROM {table}")
 
