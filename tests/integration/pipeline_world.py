@@ -67,14 +67,21 @@ def mirror(name: str, when: Any, *doing: Mapping[str, Any], **more: Any) -> dict
     return rule(name, when, *doing, **{"run_on": "pagerduty", **more})
 
 
+BEHIND = timedelta(hours=6)
+"""How far the simulated systems' clock is behind this machine's, so that a test can let hours pass."""
+
 PAGE_HIGH = rule("Page", HIGH, PAGE)
 
 
 @dataclass(slots=True)
 class Clock:
-    """The simulated systems' clock: the machine's, moved on by what a test lets pass."""
+    """The simulated systems' clock: it starts behind the machine's, and a test lets time pass."""
 
     ahead: timedelta = timedelta()
+
+    def pass_(self, **span: float) -> None:
+        """Let that much time pass (`minutes=5`)."""
+        self.ahead += timedelta(**span)
 
     def __call__(self) -> datetime:
         """Now, in UTC."""
@@ -294,7 +301,7 @@ def opened_world(
     sandbox: World, clock: Clock, home: Path, ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PipelineWorld]:
     """A freshly reset sandbox and an empty home, named in the environment for the length of the block."""
-    clock.ahead = timedelta()
+    clock.ahead = -BEHIND
     sandbox.reset()
     for name in ("rulesets", "integrations"):
         (home / name).mkdir()

@@ -1,5 +1,6 @@
 """The outbox is carried out in waves: one action of each pair at a time, alike actions together in one call."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -11,11 +12,14 @@ from pd_sf_rules.ledger import actions, links
 from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.model import Action
 from pd_sf_rules.pipeline import outcomes
-from pd_sf_rules.pipeline.effects import creations, incidents, notes, records
+from pd_sf_rules.pipeline.effects import creations, extras, incidents, notes, records
 from pd_sf_rules.pipeline.prepare import Task, prepare
+from pd_sf_rules.pipeline.rulebook import load_rulebook
 from pd_sf_rules.pipeline.run import Direction, Run, is_dead, owner, utc_now
 from pd_sf_rules.planning import kinds
 from pd_sf_rules.planning.order import Pair, group_by_pair, next_actions
+
+_log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 120
 WAVE = 200
@@ -27,7 +31,7 @@ EFFECTS: Sequence[tuple[frozenset[str], Effect]] = (
     (frozenset({kinds.CREATE_INCIDENT}), creations.create_incidents),
     (frozenset({kinds.CREATE_RECORD}), creations.create_records),
     (kinds.INCIDENT_UPDATES, incidents.update_incidents),
-    (kinds.INCIDENT_EXTRAS - {kinds.ADD_NOTE, kinds.COPY_COMMENT}, incidents.extend_incidents),
+    (kinds.INCIDENT_EXTRAS - {kinds.ADD_NOTE, kinds.COPY_COMMENT}, extras.extend_incidents),
     (frozenset({kinds.UPDATE_RECORD}), records.update_records),
     (frozenset({kinds.ADD_NOTE, kinds.COPY_COMMENT}), notes.add_notes),
     (frozenset({kinds.POST_COMMENT, kinds.COPY_NOTE}), notes.post_comments),
@@ -73,6 +77,7 @@ def carry_out(run: Run, chosen: Sequence[StoredAction]) -> int:
         taken = actions.claim(c, ids, owner=owner(), now=utc_now(), lease_seconds=LEASE_SECONDS)
         found = actions.get_actions(c, taken)
     claimed = [found[i] for i in ids if i in found]
+    _watch(run)
     ready, refused = prepare(run, claimed)
     with run.ledger.begin() as c:
         for action, error in refused:
@@ -82,6 +87,16 @@ def carry_out(run: Run, chosen: Sequence[StoredAction]) -> int:
         if tasks:
             _carry_out_family(run, effect, tasks)
     return len(claimed)
+
+
+def _watch(run: Run) -> None:
+    """Learn which fields rules name, where this process has not judged anything: a first snapshot needs them."""
+    if run.watched:
+        return
+    try:
+        load_rulebook(run, record=False)
+    except SyncError as error:
+        _log.warning("The rules cannot be read for the moment: %s", error)
 
 
 def _carry_out_family(run: Run, effect: Effect, tasks: Sequence[Task]) -> None:

@@ -125,7 +125,7 @@ def _linked_records(
                 wanted.setdefault(link.object, set()).add(link.record_id)
     records: dict[str, Values] = {}
     for name, ids in wanted.items():
-        fields = rulebook.compiled.needs_record(name)
+        fields = rulebook.linked_fields(name)
         if fields:
             records |= fetch_records(run.salesforce, name, sorted(ids), fields)
     return records

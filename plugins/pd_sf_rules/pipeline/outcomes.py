@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from pd_sf_rules.errors import (
     ConnectionConfigError,
     RateLimitedError,
+    RefusedError,
     RetryableError,
     SkippableError,
     SyncError,
@@ -17,11 +18,14 @@ from pd_sf_rules.errors import (
 )
 from pd_sf_rules.ledger import actions, expectations
 from pd_sf_rules.ledger.actions import StoredAction
-from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.pipeline.run import Run, owner, utc_now
 
 LONGEST_WAIT = timedelta(minutes=5)
 GIVE_UP_AFTER = timedelta(days=3)
 """A transient error that lasts longer than this is somebody's to look at: the action is failed, and can be replayed."""
+
+LEAST_ATTEMPTS = 10
+"""An action that was only paused or held back for that long has not been tried in earnest."""
 
 RATE_LIMITED = "rate_limited"
 UNCERTAIN = "uncertain"
@@ -30,6 +34,9 @@ CONNECTION = "connection"
 CONFIG = "config"
 REFUSED = "refused"
 UNLINKED = "unlinked"
+
+LEFT_TO_A_PERSON = "left_to_a_person"
+"""The code of an error that asks a person to look: a replay afterwards may send without looking."""
 
 
 def done(
@@ -69,17 +76,24 @@ def failed(
     error: SyncError,
     *,
     answer: Mapping[str, Any] | None = None,
+    in_doubt: bool = False,
 ) -> None:
     """Record an attempt that raised: failed for good, skipped, or pending again with a time for the next try.
 
-    What an uncertain attempt may have caused stays announced, so that its reflection is still known as ours.
+    Without `answer` the parts that are done stay known. `in_doubt` says that only some of the attempt is known to
+    have been done. What a doubtful attempt may have caused stays announced, so that its reflection is still known
+    as ours.
     """
     if isinstance(error, SkippableError):
         skipped(c, run, action, str(error))
         return
     now = utc_now()
     kind = error_kind(error)
-    final = kind in {REFUSED, CONFIG} or now - action.created_at > GIVE_UP_AFTER
+    old = now - action.created_at > GIVE_UP_AFTER and action.attempt >= LEAST_ATTEMPTS
+    final = kind in {REFUSED, CONFIG} or old
+    stands = actions.get_action(c, action.id) or action
+    asked = isinstance(error, RefusedError) and error.code == LEFT_TO_A_PERSON
+    unsent = action.in_doubt and stands.sent_at == action.sent_at
     actions.record_outcome(
         c,
         action.id,
@@ -87,11 +101,13 @@ def failed(
         now=now,
         message=str(error),
         error_kind=kind,
-        answer=answer,
+        answer=stands.answer if answer is None else answer,
         retry_at=None if final else now + wait_before(action.attempt, error),
         run_id=run.id,
+        owner=owner(),
+        settled=True if asked else False if in_doubt else None,
     )
-    if kind != UNCERTAIN:
+    if kind != UNCERTAIN and not in_doubt and not unsent:
         expectations.forget(c, action.id)
 
 
@@ -105,7 +121,7 @@ def error_kind(error: SyncError) -> str:
         return TRANSIENT
     if isinstance(error, ConnectionConfigError):
         return CONNECTION
-    return REFUSED if error.__class__.__name__ == "RefusedError" else CONFIG
+    return REFUSED if isinstance(error, RefusedError) else CONFIG
 
 
 def wait_before(attempt: int, error: SyncError) -> timedelta:

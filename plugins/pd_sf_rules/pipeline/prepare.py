@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.errors import SyncError
+from pd_sf_rules.errors import RefusedError, SyncError
 from pd_sf_rules.ledger import events, links
 from pd_sf_rules.ledger.actions import StoredAction
-from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Action, Event, Link, Values
+from pd_sf_rules.model import SALESFORCE, Action, Event, Link, Values
 from pd_sf_rules.pipeline.run import Run
 from pd_sf_rules.planning.kinds import CREATE_INCIDENT, needs_incident
 from pd_sf_rules.rules.templates import names, render_params, template_context
@@ -172,11 +172,28 @@ def _with_both_sides(run: Run, task: Task, named: frozenset[str]) -> Event:
     event = task.event
     if event.source == SALESFORCE:
         newest = next((task.incidents[i] for i in reversed(task.open_incidents())), {})
-        return replace(event, incident=newest or event.incident)
-    if event.source == PAGERDUTY and not event.record and task.records:
-        object_name, record_id = task.records[0]
-        fields = sorted(n.removeprefix("record.") for n in named if n.startswith("record."))
-        if fields:
-            found = fetch_records(run.salesforce, object_name, [record_id], fields)
-            return replace(event, object=object_name, record=found.get(record_id, {}))
-    return event
+        event = replace(event, incident=newest or event.incident)
+    wanted = {n.removeprefix("record.") for n in named if n.startswith("record.")}
+    fresh = sorted(wanted.difference(event.record))
+    if not fresh or not task.records:
+        return event
+    object_name, record_id = task.records[0]
+    found = _read_record(run, object_name, record_id, fresh)
+    return replace(event, object=object_name, record={**event.record, **found})
+
+
+def _read_record(run: Run, object_name: str, record_id: str, fields: Sequence[str]) -> Values:
+    """Read what the event did not bring: all of a linked record, or a field that only the mended file names.
+
+    A field that the org does not have is left out, so that the template's own error names it.
+    """
+    try:
+        return fetch_records(run.salesforce, object_name, [record_id], fields).get(record_id, {})
+    except RefusedError as error:
+        if error.code != "INVALID_FIELD":
+            raise
+    known = run.watched.get(object_name, ())
+    there = [path for path in fields if path in known]
+    if not there or len(there) == len(fields):
+        return {}
+    return fetch_records(run.salesforce, object_name, [record_id], there).get(record_id, {})

@@ -112,7 +112,7 @@ def _pull_object(run: Run, rulebook: Rulebook, name: str, given: Window | None) 
 
 def _look(run: Run, rulebook: Rulebook, name: str, given: Window | None, *, start: bool) -> _Look:
     """Return what to read of an object; `start` begins its cursor where there is none."""
-    fields = rulebook.compiled.record_fields(name)
+    fields = rulebook.record_fields(name)
     now = run.salesforce.server_now()
     if given is not None:
         window = Window(given.start, min(given.end, now), moves_cursor=False)

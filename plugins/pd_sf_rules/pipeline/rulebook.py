@@ -16,7 +16,7 @@ from pd_sf_rules.pipeline.run import Run, utc_now
 from pd_sf_rules.rules.diagnostics import Diagnostic
 from pd_sf_rules.rules.evaluator import CompiledRules, compile_rules
 from pd_sf_rules.rules.loader import load_folder, load_text
-from pd_sf_rules.rules.ruleset import Rule, Ruleset
+from pd_sf_rules.rules.ruleset import Rule, Ruleset, conditions_of
 from pd_sf_rules.settings import rulesets_folder
 from pd_sf_rules.systems.salesforce.describe import field_types
 
@@ -25,18 +25,30 @@ _log = logging.getLogger(__name__)
 DESCRIBE_FOR = timedelta(hours=24)
 """How long field types are believed; a query that names a missing field refreshes them at once."""
 
+ASK_AGAIN = timedelta(minutes=5)
+"""How long a field is believed to be missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
     """`rulesets` of one integration in file-name order, compiled; `diagnostics` of all files, valid or not.
 
-    `missing` holds the field paths by object that rules name and the org does not show: those rules rest.
+    `missing` holds the field paths by object that rules name and the org does not show: a rule whose condition
+    names one rests, an action that names one fails by itself.
     """
 
     rulesets: Sequence[Ruleset]
     compiled: CompiledRules
     diagnostics: Sequence[Diagnostic]
     missing: Mapping[str, Collection[str]]
+
+    def record_fields(self, name: str) -> frozenset[str]:
+        """Return the fields of an object that rules name, either direction, and that the org has."""
+        return self.compiled.record_fields(name).difference(self.missing.get(name, ()))
+
+    def linked_fields(self, name: str) -> frozenset[str]:
+        """Return the fields that PagerDuty rules need of a linked record of an object, and that the org has."""
+        return self.compiled.needs_record(name).difference(self.missing.get(name, ()))
 
     @property
     def names_agent(self) -> bool:
@@ -55,13 +67,15 @@ def load_rulebook(run: Run, *, refresh_fields: bool = False, record: bool = True
     _report(diagnostics)
     everything = _with_last_good(run, valid, diagnostics)
     mine = [one for one in everything if one.integration == run.name and one.enabled]
-    types = _types(run, compile_rules(mine), refresh=refresh_fields, record=record)
-    mine, missing = _without_missing_fields(mine, types)
-    compiled = compile_rules(mine, types)
+    shapes = _shapes(run, compile_rules(mine), refresh=refresh_fields, record=record)
+    mine = _without_resting(mine, shapes)
+    compiled = compile_rules(mine, {name: shape.types for name, shape in shapes.items()})
+    missing = {name: shape.lacks(compiled.record_fields(name)) for name, shape in shapes.items()}
     if record:
         _record(run, valid, mine)
-    run.watched = {name: compiled.record_fields(name) for name in _objects(mine)}
-    return Rulebook(tuple(mine), compiled, diagnostics, missing)
+    rulebook = Rulebook(tuple(mine), compiled, diagnostics, missing)
+    run.watched = {name: rulebook.record_fields(name) for name in _objects(mine)}
+    return rulebook
 
 
 def _record(run: Run, valid: Sequence[Ruleset], mine: Sequence[Ruleset]) -> None:
@@ -104,72 +118,73 @@ def _objects(rulesets: Iterable[Ruleset]) -> list[str]:
     return sorted({rule.object for ruleset in rulesets for rule in ruleset.rules})
 
 
-def _types(
-    run: Run, compiled: CompiledRules, *, refresh: bool, record: bool
-) -> dict[str, Mapping[str, str]]:
-    types: dict[str, Mapping[str, str]] = {}
-    for name in _objects(compiled.rulesets):
-        fields = compiled.record_fields(name)
-        if fields:
-            types[name] = _types_of(run, name, fields, refresh=refresh, record=record)
-    return {name: known for name, known in types.items() if known}
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What describe told of one object: the type word of each field asked for that exists.
+
+    `gone`: there is no such object for this user. Types that are not known (`known` False) lack nothing.
+    """
+
+    types: Mapping[str, str]
+    gone: bool = False
+    known: bool = True
+
+    def lacks(self, fields: Collection[str]) -> frozenset[str]:
+        """Return those of the fields that do not exist."""
+        return frozenset(fields).difference(self.types) if self.known else frozenset()
 
 
-def _types_of(
-    run: Run, name: str, fields: Collection[str], *, refresh: bool, record: bool
-) -> Mapping[str, str]:
-    """Return the type word of each field that exists; {} where this user may not describe the object."""
+def _shapes(run: Run, compiled: CompiledRules, *, refresh: bool, record: bool) -> dict[str, _Shape]:
+    return {
+        name: _shape(run, name, compiled.record_fields(name), refresh=refresh, record=record)
+        for name in _objects(compiled.rulesets)
+    }
+
+
+def _shape(run: Run, name: str, fields: Collection[str], *, refresh: bool, record: bool) -> _Shape:
     stream = f"describe:{name}"
     now = utc_now()
     with run.ledger.read() as c:
         cursor = cursors.get_cursor(c, run.name, stream)
-    if cursor is not None and not refresh and now - cursor.position < DESCRIBE_FOR:
-        known: Mapping[str, str] = cursor.extra.get("types", {})
-        if set(fields) <= set(cursor.extra.get("asked", ())):
-            return known
+    if cursor is not None and not refresh and set(fields) <= set(cursor.extra.get("asked", ())):
+        shape = _Shape(cursor.extra["types"])
+        believed = ASK_AGAIN if shape.lacks(fields) else DESCRIBE_FOR
+        if now - cursor.position < believed:
+            return shape
     try:
-        known = field_types(run.salesforce, name, sorted(fields))
+        shape = _Shape(field_types(run.salesforce, name, sorted(fields)))
     except RefusedError as error:
         _log.warning("The fields of %s cannot be described: %s", name, error)
-        known = {}
-    if not record:
-        return known
-    with run.ledger.begin() as c:
-        cursors.start_cursor(c, run.name, stream, now)
-        extra = {"types": dict(known), "asked": sorted(fields)}
-        cursors.move_cursor(c, run.name, stream, now, extra=extra)
-    return known
+        return _Shape({}, gone=error.code == "INVALID_TYPE", known=False)
+    if record:
+        extra = {"types": dict(shape.types), "asked": sorted(fields)}
+        with run.ledger.begin() as c:
+            cursors.start_cursor(c, run.name, stream, now)
+            cursors.move_cursor(c, run.name, stream, now, extra=extra)
+    return shape
 
 
-def _without_missing_fields(
-    rulesets: Sequence[Ruleset], types: Mapping[str, Mapping[str, str]]
-) -> tuple[list[Ruleset], dict[str, set[str]]]:
-    """Leave out the rules that name fields the org does not show, and only those."""
-    missing: dict[str, set[str]] = {}
-    kept: list[Ruleset] = []
-    for ruleset in rulesets:
-        rules: list[Rule] = []
-        for rule in ruleset.rules:
-            known = types.get(rule.object)
-            gone = _fields_of(ruleset, rule) - set(known) if known else set()
-            if gone:
-                missing.setdefault(rule.object, set()).update(gone)
-                names = ", ".join(f"{rule.object}.{path}" for path in sorted(gone))
-                _log.error(
-                    "%s: rule '%s' rests: %s does not exist or is not readable for the sync's user.",
-                    ruleset.path,
-                    rule.name,
-                    names,
-                )
-            else:
-                rules.append(rule)
-        kept.append(replace(ruleset, rules=tuple(rules)))
-    return kept, missing
+def _without_resting(rulesets: Sequence[Ruleset], shapes: Mapping[str, _Shape]) -> list[Ruleset]:
+    """Leave out the rules that cannot be judged, because the org lacks what their conditions name."""
+    return [
+        replace(ruleset, rules=tuple(one for one in ruleset.rules if _works(ruleset, one, shapes)))
+        for ruleset in rulesets
+    ]
 
 
-def _fields_of(ruleset: Ruleset, rule: Rule) -> set[str]:
-    alone = compile_rules([replace(ruleset, rules=(rule,))])
-    return set(alone.record_fields(rule.object))
+def _works(ruleset: Ruleset, rule: Rule, shapes: Mapping[str, _Shape]) -> bool:
+    shape = shapes[rule.object]
+    gone = {rule.object} if shape.gone else set[str]()
+    tested = {c.ref.path for c in conditions_of(rule.when) if c.ref.side == "record"}
+    gone |= {f"{rule.object}.{path}" for path in shape.lacks(tested)}
+    if gone:
+        _log.error(
+            "%s: rule '%s' rests: %s does not exist or is not readable for the sync's user.",
+            ruleset.path,
+            rule.name,
+            ", ".join(sorted(gone)),
+        )
+    return not gone
 
 
 def _replan_mended(c: Connection, run: Run, rulesets: Sequence[Ruleset]) -> None:

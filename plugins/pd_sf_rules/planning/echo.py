@@ -140,7 +140,7 @@ def effects_of(changes: Mapping[str, Any]) -> dict[str, Any]:
         if changes.get("resolution"):
             effects["annotate"] = None
     elif status == "triggered":
-        effects |= {"reopen": None, "trigger": None, "unacknowledge": None}
+        effects |= {"reopen": None, "trigger": None, "unacknowledge": None, "assign": None}
     if "priority_id" in changes:
         effects["priority_change"] = changes["priority_id"]
     if "urgency" in changes:

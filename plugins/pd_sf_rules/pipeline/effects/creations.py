@@ -1,8 +1,8 @@
 """New incidents and new records, each linked to its other side in the transaction that records it."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -11,7 +11,7 @@ from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import expectations, links, snapshots
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Link, Values
 from pd_sf_rules.pipeline import outcomes
-from pd_sf_rules.pipeline.effects.sending import going_out, one_by_one
+from pd_sf_rules.pipeline.effects.sending import doubtful_since, going_out, one_by_one
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT, plain
 from pd_sf_rules.pipeline.run import Run, utc_now
@@ -24,11 +24,10 @@ from pd_sf_rules.systems.salesforce.actions import create_records as create_in_s
 from pd_sf_rules.systems.salesforce.changes import fetch_records
 from pd_sf_rules.systems.salesforce.created import records_created
 
+_log = logging.getLogger(__name__)
+
 TITLE_LENGTH = 1024
 """PagerDuty cuts longer titles."""
-
-DOUBT_MARGIN = timedelta(minutes=2)
-"""How far the clocks of the two machines may differ when a lost answer is looked for."""
 
 
 def create_incidents(run: Run, tasks: Sequence[Task]) -> None:
@@ -57,17 +56,16 @@ def _create_incident(run: Run, task: Task) -> None:
 
 
 def _made_before(run: Run, task: Task) -> Values | None:
-    sent_at = task.action.sent_at
-    if sent_at is None:
-        return None
+    """Look for the incident that a lost answer may have left behind: our key, made since, linked by nobody yet."""
+    since = doubtful_since(task, run.pagerduty.server_now())
     found = incidents_by_key(run.pagerduty, incident_key(task.action), open_only=False)
-    recent = [one for one in found if _created(one) >= sent_at - DOUBT_MARGIN]
-    return max(recent, key=_created, default=None)
-
-
-def _created(incident: Values) -> datetime:
-    stamp = instant(str(incident.get("created_at") or ""))
-    return stamp if stamp is not None else utc_now()
+    linked = {link.incident_id for link in task.links}
+    for one in found:
+        made_at = instant(str(one.get("created_at") or ""))
+        recent = since is None or made_at is None or made_at >= since
+        if recent and one["id"] not in linked:
+            return one
+    return None
 
 
 def _new_incident(run: Run, task: Task) -> NewIncident:
@@ -122,15 +120,15 @@ def create_records(run: Run, tasks: Sequence[Task]) -> None:
     if not fresh:
         return
     results = create_in_salesforce(run.salesforce, [create for _, create in fresh])
+    with run.ledger.begin() as c:
+        for (task, _), result in zip(fresh, results, strict=True):
+            if result.error is not None:
+                outcomes.failed(c, run, task.action, result.error)
     made = [(t, n, r) for (t, n), r in zip(fresh, results, strict=True) if r.error is None]
     seen = _read_back(run, [(new.object, result.id or "") for _, new, result in made])
     for task, create, result in made:
         values = {**create.fields, **seen.get(result.id or "", {})}
         _conclude_record(run, task, create.object, result.id or "", values)
-    with run.ledger.begin() as c:
-        for (task, _), result in zip(fresh, results, strict=True):
-            if result.error is not None:
-                outcomes.failed(c, run, task.action, result.error)
 
 
 def _to_create(run: Run, task: Task) -> RecordCreate | None:
@@ -151,12 +149,12 @@ def _to_create(run: Run, task: Task) -> RecordCreate | None:
 
 def _record_made_before(run: Run, task: Task, create: RecordCreate) -> str | None:
     """Look for the record that a lost answer may have left behind: made by us since, with the same values."""
-    sent_at = task.action.sent_at or utc_now()
+    now = run.salesforce.server_now()
     rows = records_created(
         run.salesforce,
         create.object,
         created_by=run.salesforce.user_id,
-        since=sent_at - DOUBT_MARGIN,
+        since=doubtful_since(task, now) or now,
         fields=sorted(create.fields),
     )
     with run.ledger.read() as c:
@@ -169,13 +167,19 @@ def _record_made_before(run: Run, task: Task, create: RecordCreate) -> str | Non
 
 
 def _read_back(run: Run, made: Collection[tuple[str, str]]) -> dict[str, Values]:
-    """Read new records as the server keeps them (defaults, numbers, workflow), for their first snapshot."""
+    """Read new records as the server keeps them (defaults, numbers, workflow), for their first snapshot.
+
+    They are made, whatever becomes of this: without an answer the snapshot begins with what was written.
+    """
     found: dict[str, Values] = {}
     for name in {name for name, _ in made}:
         fields = run.watched.get(name)
         ids = [record_id for of, record_id in made if of == name]
         if fields and ids:
-            found |= fetch_records(run.salesforce, name, ids, fields)
+            try:
+                found |= fetch_records(run.salesforce, name, ids, fields)
+            except SyncError as error:
+                _log.warning("New records of %s cannot be read back: %s", name, error)
     return found
 
 

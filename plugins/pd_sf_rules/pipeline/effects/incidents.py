@@ -1,15 +1,17 @@
 """Changes to incidents that exist: many in one bulk call, each after a look at how the incident stands now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pd_sf_rules.errors import RefusedError, SyncError
+from sqlalchemy import Connection
+
+from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import notes, snapshots
 from pd_sf_rules.ledger.notes import KnownNote
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Values
 from pd_sf_rules.pipeline import outcomes
-from pd_sf_rules.pipeline.effects.sending import already_done, going_out, in_doubt, one_by_one
+from pd_sf_rules.pipeline.effects.sending import going_out
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import RESOLVED, Task
 from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT
@@ -20,15 +22,17 @@ from pd_sf_rules.systems.pagerduty import actions as pagerduty
 from pd_sf_rules.systems.pagerduty.actions import IncidentUpdate
 from pd_sf_rules.systems.results import WriteResult
 
-IDEMPOTENT_EXTRAS = frozenset({"set_custom_fields"})
-
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """The changes one task makes, by incident; `why_none` says why there are none."""
+    """The changes one task makes, by incident; `why_none` says why there are none.
+
+    `there` are changes that an earlier attempt made, whose answer was lost.
+    """
 
     task: Task
     changes: Mapping[str, Mapping[str, Any]]
+    there: Mapping[str, Mapping[str, Any]]
     why_none: str = ""
 
 
@@ -43,34 +47,52 @@ def update_incidents(run: Run, tasks: Sequence[Task]) -> None:
                 outcomes.failed(c, run, task.action, error)
     with run.ledger.begin() as c:
         for one in wanted:
-            if not one.changes:
+            if not one.changes and not one.there:
                 outcomes.skipped(c, run, one.task.action, one.why_none)
     going = _announce(run, [one for one in wanted if one.changes])
     updates = [IncidentUpdate(i, change) for one in going for i, change in one.changes.items()]
-    if not updates:
-        return
-    results = dict(zip([u.incident_id for u in updates], _send(run, updates), strict=True))
+    results = iter(pagerduty.update_incidents(run.pagerduty, updates) if updates else ())
     for one in going:
-        _conclude(run, one, {i: results[i] for i in one.changes})
-
-
-def _send(run: Run, updates: Sequence[IncidentUpdate]) -> list[WriteResult]:
-    return pagerduty.update_incidents(run.pagerduty, updates)
+        _conclude(run, one, {i: next(results) for i in one.changes})
+    for one in wanted:
+        if one.there and not one.changes:
+            _conclude(run, one, {})
 
 
 def _wanted(run: Run, task: Task) -> _Wanted:
     targets = targets_of(task)
     if not targets:
-        return _Wanted(task, {}, "No incident is linked.")
+        return _Wanted(task, {}, {}, "No incident is linked.")
+    asked = _asked_before(task)
     changes: dict[str, Mapping[str, Any]] = {}
+    there: dict[str, Mapping[str, Any]] = {}
     why = ""
     for incident_id in targets:
         change, reason = _change(run, task, task.incidents[incident_id])
         if change:
             changes[incident_id] = change
+        elif incident_id in asked:
+            there[incident_id] = asked[incident_id]["change"]
         else:
             why = f"Incident {incident_id} {reason}."
-    return _Wanted(task, changes, why)
+    return _Wanted(task, changes, there, why)
+
+
+def _asked_before(task: Task) -> Mapping[str, Any]:
+    """Return what an earlier attempt asked for and got no answer to: by incident, its change and its `holders`."""
+    request = task.action.request
+    return request if task.action.in_doubt and isinstance(request, Mapping) else {}
+
+
+def _request(one: _Wanted) -> dict[str, Any]:
+    """Return what goes out, with the people who hold each incident: acknowledging takes it away from them."""
+    before = _asked_before(one.task)
+    holders = {
+        i: (before.get(i) or {}).get("holders") or one.task.incidents[i].get("assignee_ids") or []
+        for i in {**one.there, **one.changes}
+    }
+    changes = {**one.there, **one.changes}
+    return {i: {"change": dict(change), "holders": holders[i]} for i, change in changes.items()}
 
 
 def targets_of(task: Task) -> list[str]:
@@ -90,11 +112,29 @@ def _change(run: Run, task: Task, now: Values) -> tuple[dict[str, Any], str]:
     if kind == "acknowledge_incident" and status != "triggered":
         return {}, f"is {status}"
     change = _body(run, task)
+    needless = _needless(change, now, in_doubt=task.action.in_doubt)
+    return ({}, needless) if needless else (change, "")
+
+
+def _needless(change: Mapping[str, Any], now: Values, *, in_doubt: bool) -> str:
+    """Return why the incident does not need this change, "" if it does.
+
+    Handing over to the policy that it follows already pages again, and that is meant, unless it was just done.
+    """
     if "priority_id" in change and now.get("priority.id") == change["priority_id"]:
-        return {}, "has that priority"
+        return "has that priority"
     if "urgency" in change and now.get("urgency") == change["urgency"]:
-        return {}, "has that urgency"
-    return change, ""
+        return "has that urgency"
+    if "assignee_ids" in change and set(change["assignee_ids"]) == set(
+        now.get("assignee_ids") or ()
+    ):
+        return "is assigned to them"
+    policy = change.get("escalation_policy_id")
+    return (
+        "follows that policy"
+        if policy and in_doubt and now.get("escalation_policy.id") == policy
+        else ""
+    )
 
 
 def _body(run: Run, task: Task) -> dict[str, Any]:
@@ -128,7 +168,7 @@ def _announce(run: Run, wanted: Sequence[_Wanted]) -> list[_Wanted]:
     going = []
     with run.ledger.begin() as c:
         for one in wanted:
-            if not going_out(c, one.task, dict(one.changes)):
+            if not going_out(c, one.task, _request(one)):
                 continue
             going.append(one)
             for incident_id, change in one.changes.items():
@@ -147,46 +187,50 @@ def _announce(run: Run, wanted: Sequence[_Wanted]) -> list[_Wanted]:
 def _conclude(run: Run, one: _Wanted, results: Mapping[str, WriteResult]) -> None:
     action = one.task.action
     error = next((r.error for r in results.values() if r.error is not None), None)
-    if error is None and action.kind == "acknowledge_incident":
-        error = _give_back(run, one)
+    made = {i: one.changes[i] for i, r in results.items() if r.error is None} | dict(one.there)
+    unreturned = _give_back(run, one, made) if action.kind == "acknowledge_incident" else None
     with run.ledger.begin() as c:
-        for incident_id, result in results.items():
-            if result.error is None:
-                flat = _flat(one.changes[incident_id])
-                snapshots.merge_snapshot(
-                    c, run.name, PAGERDUTY, INCIDENT, incident_id, flat, now=utc_now()
-                )
-                _remember_resolution(c, run, one, incident_id)
-        if error is None:
-            outcomes.done(c, run, action, target=",".join(results))
+        for incident_id, change in made.items():
+            snapshots.merge_snapshot(
+                c, run.name, PAGERDUTY, INCIDENT, incident_id, _flat(change), now=utc_now()
+            )
+            _remember_resolution(c, one.task, incident_id, change)
+        if error is not None or unreturned is not None:
+            first = error or unreturned
+            assert first is not None
+            outcomes.failed(c, run, action, first, in_doubt=bool(made))
         else:
-            outcomes.failed(c, run, action, error)
+            message = "found after a lost answer" if one.there else ""
+            outcomes.done(c, run, action, target=",".join(made), message=message)
 
 
-def _give_back(run: Run, one: _Wanted) -> SyncError | None:
+def _give_back(run: Run, one: _Wanted, made: Collection[str]) -> SyncError | None:
     """Restore the assignment: acknowledging as the integration user takes the incident away from the person on call."""
     ours = run.pagerduty.user_id()
+    request = _request(one)
     updates = []
-    for incident_id in one.changes:
-        holders = list(one.task.incidents[incident_id].get("assignee_ids") or ())
-        if holders and ours and ours not in holders:
+    for incident_id in made:
+        holders = request[incident_id]["holders"]
+        now = one.task.incidents[incident_id].get("assignee_ids")
+        taken = incident_id in one.changes or now == [ours]
+        if taken and holders and ours and ours not in holders:
             updates.append(IncidentUpdate(incident_id, {"assignee_ids": holders}))
     if not updates:
         return None
-    now = run.pagerduty.server_now()
+    now_there = run.pagerduty.server_now()
     with run.ledger.begin() as c:
         for update in updates:
-            name = f"{one.task.action.id}:assignment"
             announce(
                 c,
                 run.name,
                 PAGERDUTY,
                 update.incident_id,
                 {"assign": None},
-                action_id=name,
-                now=now,
+                action_id=f"{one.task.action.id}:assignment",
+                now=now_there,
             )
-    return next((r.error for r in _send(run, updates) if r.error is not None), None)
+    results = pagerduty.update_incidents(run.pagerduty, updates)
+    return next((r.error for r in results if r.error is not None), None)
 
 
 def _flat(change: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,89 +241,21 @@ def _flat(change: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _remember_resolution(c: Any, run: Run, one: _Wanted, incident_id: str) -> None:
+def _remember_resolution(
+    c: Connection, task: Task, incident_id: str, change: Mapping[str, Any]
+) -> None:
     """A resolution comes back as a note without an id we know: its text tells that it is ours."""
-    resolution = one.changes[incident_id].get("resolution")
+    resolution = change.get("resolution")
     if resolution:
         note = KnownNote(
-            integration=run.name,
+            integration=task.action.integration,
             system=PAGERDUTY,
-            note_id=f"resolution:{one.task.action.id}:{incident_id}",
-            record_id=one.task.action.record_id,
+            note_id=f"resolution:{task.action.id}:{incident_id}",
+            record_id=task.action.record_id,
             incident_id=incident_id,
             digest=text_digest(str(resolution)),
-            action_id=one.task.action.id,
+            action_id=task.action.id,
             seen_at=utc_now(),
             origin="ours",
         )
         notes.add_note(c, note)
-
-
-def extend_incidents(run: Run, tasks: Sequence[Task]) -> None:
-    """Start workflows, add responders, publish status updates and set custom fields, one incident at a time."""
-    one_by_one(run, tasks, _extend)
-
-
-def _extend(run: Run, task: Task) -> None:
-    targets = targets_of(task)
-    if not targets:
-        with run.ledger.begin() as c:
-            outcomes.skipped(c, run, task.action, "No incident is linked.")
-        return
-    if task.action.in_doubt and task.action.kind not in IDEMPOTENT_EXTRAS:
-        raise in_doubt(task, task.action.kind)
-    finished = already_done(task)
-    for incident_id in targets:
-        if incident_id in finished:
-            continue
-        with run.ledger.begin() as c:
-            if not going_out(c, task, dict(task.params)):
-                return
-        result = _extend_one(run, task, incident_id)
-        if result.error is not None:
-            with run.ledger.begin() as c:
-                outcomes.failed(
-                    c, run, task.action, result.error, answer={"done": sorted(finished)}
-                )
-            return
-        finished.add(incident_id)
-    with run.ledger.begin() as c:
-        outcomes.done(c, run, task.action, target=",".join(targets))
-
-
-def _extend_one(run: Run, task: Task, incident_id: str) -> WriteResult:
-    p, client = task.params, run.pagerduty
-    match task.action.kind:
-        case "run_incident_workflow":
-            workflow = run.lookups.workflow(str(p["workflow"]))
-            return pagerduty.run_workflow(client, incident_id, workflow)
-        case "run_response_play":
-            workflow = run.lookups.workflow(_workflow_for(run, str(p["response_play"])))
-            return pagerduty.run_workflow(client, incident_id, workflow)
-        case "publish_status_update":
-            return pagerduty.publish_status_update(client, incident_id, str(p["message"]))
-        case "set_custom_fields":
-            return pagerduty.set_custom_fields(client, incident_id, p["fields"])
-        case _:
-            users = [run.lookups.user(str(user)) for user in p.get("users") or ()]
-            policies = [
-                run.lookups.escalation_policy(str(name))
-                for name in p.get("escalation_policies") or ()
-            ]
-            return pagerduty.add_responders(
-                client,
-                incident_id,
-                user_ids=users,
-                escalation_policy_ids=policies,
-                message=str(p.get("message") or ""),
-            )
-
-
-def _workflow_for(run: Run, play: str) -> str:
-    workflow = run.integration.response_plays.get(play)
-    if workflow is None:
-        raise RefusedError(
-            f"PagerDuty removed response plays, and '{play}' is not mapped to a workflow.",
-            hint=f"Add it under response_plays in the file of integration '{run.name}'.",
-        )
-    return workflow

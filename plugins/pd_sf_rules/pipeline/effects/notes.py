@@ -10,9 +10,13 @@ from pd_sf_rules.ledger import actions, notes
 from pd_sf_rules.ledger.notes import KnownNote
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
 from pd_sf_rules.pipeline import outcomes
-from pd_sf_rules.pipeline.effects.creations import DOUBT_MARGIN
 from pd_sf_rules.pipeline.effects.incidents import targets_of
-from pd_sf_rules.pipeline.effects.sending import already_done, going_out, one_by_one
+from pd_sf_rules.pipeline.effects.sending import (
+    already_done,
+    doubtful_since,
+    going_out,
+    one_by_one,
+)
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.run import Run, utc_now
@@ -51,18 +55,18 @@ def _add_note(run: Run, task: Task) -> None:
             name = f"{incident_id}:{text_digest(part)}"
             if name in finished:
                 continue
-            if not _announced_note(run, task, incident_id, part):
-                return
             note_id = _note_there(run, task, incident_id, part)
             if note_id is None:
+                if not _announced_note(run, task, incident_id, part):
+                    return
                 result = add_note(run.pagerduty, incident_id, part)
                 if result.error is not None:
-                    _progress(run, task, finished)
                     raise result.error
                 note_id = result.id or name
             finished.add(name)
             with run.ledger.begin() as c:
                 _remember(c, run, task, PAGERDUTY, note_id, part, incident_id=incident_id)
+                _progress(c, task, finished)
     with run.ledger.begin() as c:
         outcomes.done(c, run, task.action, target=",".join(targets))
 
@@ -86,9 +90,9 @@ def _announced_note(run: Run, task: Task, incident_id: str, part: str) -> bool:
 
 def _note_there(run: Run, task: Task, incident_id: str, part: str) -> str | None:
     """Return the id of the note that a lost answer left behind, or None."""
-    if not task.action.in_doubt or task.action.sent_at is None:
+    since = doubtful_since(task, run.pagerduty.server_now())
+    if since is None:
         return None
-    since = task.action.sent_at - DOUBT_MARGIN
     found = [
         note.id
         for note in notes_of(run.pagerduty, incident_id)
@@ -107,20 +111,20 @@ def _post_comment(run: Run, task: Task) -> None:
             name = f"{record_id}:{text_digest(part)}"
             if name in finished:
                 continue
-            with run.ledger.begin() as c:
-                if not going_out(c, task, {"record": record_id, "digest": text_digest(part)}):
-                    return
             comment_id = _comment_there(run, task, record_id, part)
             if comment_id is None:
+                with run.ledger.begin() as c:
+                    if not going_out(c, task, {"record": record_id, "digest": text_digest(part)}):
+                        return
                 new = NewComment(record_id, part, _is_public(run, task))
                 result = post_in_salesforce(run.salesforce, [new])[0]
                 if result.error is not None:
-                    _progress(run, task, finished)
                     raise result.error
                 comment_id = result.id or name
             finished.add(name)
             with run.ledger.begin() as c:
                 _remember(c, run, task, SALESFORCE, comment_id, part, record_id=record_id)
+                _progress(c, task, finished)
     with run.ledger.begin() as c:
         outcomes.done(c, run, task.action, target=",".join(r for _, r in task.records))
 
@@ -139,9 +143,9 @@ def _is_public(run: Run, task: Task) -> bool:
 
 def _comment_there(run: Run, task: Task, record_id: str, part: str) -> str | None:
     """Return the id of the comment that a lost answer left behind, or None."""
-    if not task.action.in_doubt or task.action.sent_at is None:
+    since = doubtful_since(task, run.salesforce.server_now())
+    if since is None:
         return None
-    since = task.action.sent_at - DOUBT_MARGIN
     found = [
         comment.id
         for comment in comments_of(run.salesforce, record_id, since)
@@ -175,10 +179,9 @@ def _without_pair(run: Run, task: Task, what: str) -> None:
             outcomes.skipped(c, run, task.action, f"No {what} is linked.")
 
 
-def _progress(run: Run, task: Task, finished: set[str]) -> None:
+def _progress(c: Connection, task: Task, finished: set[str]) -> None:
     """Keep the parts that are done: the next attempt goes on behind them."""
-    with run.ledger.begin() as c:
-        actions.note_progress(c, task.action.id, answer={"done": sorted(finished)})
+    actions.note_progress(c, task.action.id, answer={"done": sorted(finished)})
 
 
 def _remember(

@@ -1,6 +1,7 @@
 """What every effect does around a request: say that it goes out, and name its process as the sender."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,6 +11,9 @@ from pd_sf_rules.ledger import actions
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.run import Run, owner, utc_now
+
+DOUBT_MARGIN = timedelta(minutes=2)
+"""How exact the comparison of two machines' clocks is, generously."""
 
 
 def going_out(c: Connection, task: Task, request: Any) -> bool:
@@ -29,7 +33,7 @@ def one_by_one(run: Run, tasks: Sequence[Task], effect: Callable[[Run, Task], No
             if isinstance(error, RateLimitedError):
                 limited = error
             with run.ledger.begin() as c:
-                outcomes.failed(c, run, task.action, error, answer=task.action.answer)
+                outcomes.failed(c, run, task.action, error)
 
 
 def already_done(task: Task) -> set[str]:
@@ -43,4 +47,14 @@ def in_doubt(task: Task, what: str) -> RefusedError:
     return RefusedError(
         f"The answer to '{what}' was lost, and PagerDuty has no way to ask whether it was done.",
         hint=f"Look at the incident, then replay or discard action {task.action.id}.",
+        code=outcomes.LEFT_TO_A_PERSON,
     )
+
+
+def doubtful_since(task: Task, server_now: datetime) -> datetime | None:
+    """Return the server's time since when a lost request may have taken effect; None when none was lost.
+
+    The request was stamped with this machine's clock, which may differ from the server's by any amount.
+    """
+    sent_at = task.action.sent_at
+    return None if sent_at is None else sent_at + (server_now - utc_now()) - DOUBT_MARGIN
