@@ -4,7 +4,7 @@ Nothing a file holds makes this raise: every problem is a Diagnostic with line a
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -110,13 +110,18 @@ def load_folder(folder: FilePath) -> tuple[tuple[Ruleset, ...], tuple[Diagnostic
     Files whose name ends in .test.yaml hold rule tests and are left alone. Of two files with one ruleset
     name the first keeps it, the second is an error.
     """
-    rulesets: dict[str, Ruleset] = {}
-    diagnostics: list[Diagnostic] = []
     try:
         files = list(ruleset_files(folder))
     except OSError as error:
         hint = "Create the folder, or set PDSF_RULESETS_DIR."
         return (), (_unreadable(folder, f"The folder cannot be read: {error.strerror}.", hint),)
+    return load_files(files)
+
+
+def load_files(files: Iterable[FilePath]) -> tuple[tuple[Ruleset, ...], tuple[Diagnostic, ...]]:
+    """Return the rulesets of these files in the order given, and what is wrong with the others."""
+    rulesets: dict[str, Ruleset] = {}
+    diagnostics: list[Diagnostic] = []
     for file in files:
         text, problem = read_text(file)
         if problem or text is None:

@@ -20,6 +20,9 @@ from pd_sf_rules.rules.action_schema import ACTIONS, ListOrValue, ObjectName, St
 from pd_sf_rules.rules.fields import ALL_EVENT_TYPES, EVENT_FIELDS, INCIDENT_FIELDS
 from pd_sf_rules.rules.operations import OPERATIONS
 
+BARE_ACTIONS = ("acknowledge_incident", "resolve_incident", "reopen_incident")
+"""Actions that may be written without parameters: `- reopen_incident:`."""
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -142,24 +145,32 @@ Member = Annotated[
 def _one_action(action: Any) -> Any:
     """Check that an action is one key, and let `reopen_incident:` stand without parameters."""
     if isinstance(action, dict) and len(action) == 1:
-        return {key: {} if params is None else params for key, params in action.items()}
+        (kind,) = action
+        return {kind: {}} if action[kind] is None and kind in BARE_ACTIONS else action
     problem = "An action is one key, the action's name, with its parameters below it."
     raise PydanticCustomError("action_shape", problem)
+
+
+def _action_schema(schema: dict[str, Any]) -> None:
+    """Offer every action with what it does; one that needs no parameters may stand alone."""
+    schema.update(minProperties=1, maxProperties=1)
+    for name, model in ACTIONS.items():
+        shape = [{"$ref": schema["properties"][name]["$ref"]}]
+        if name in BARE_ACTIONS:
+            shape.append({"type": "null"})
+        schema["properties"][name] = {"description": model.__doc__, "anyOf": shape}
 
 
 class _ActionBase(Strict):
     """One action: its name, with its parameters below it."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(json_schema_extra=_action_schema)
 
     _shape = model_validator(mode="before")(_one_action)
 
 
 def _action_fields() -> dict[str, Any]:
-    return {
-        name: (model, Field(None, description=(model.__doc__ or "").strip()))
-        for name, model in ACTIONS.items()
-    }
+    return {name: (model, Field(None)) for name, model in ACTIONS.items()}
 
 
 Action: type[_ActionBase] = create_model(
@@ -215,7 +226,7 @@ def _tidied(schema: Any) -> Any:
     if isinstance(kept.get("title"), str):
         del kept["title"]
     choices = [each for each in kept.get("anyOf", []) if each != {"type": "null"}]
-    if len(choices) == 1 and len(kept["anyOf"]) == 2:
+    if len(choices) == 1 and "default" in schema:
         del kept["anyOf"]
         kept = {**choices[0], **kept}
     return {key: _tidied(value) for key, value in kept.items()}

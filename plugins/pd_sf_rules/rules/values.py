@@ -27,8 +27,7 @@ _INSTANT = re.compile(
 )
 _TIME = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)?Z?")
 _NUMBER = re.compile(r"\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?\s*")
-_ID = re.compile(r"[A-Za-z0-9]{15}([A-Za-z0-5]{3})?")
-_CHECKSUM: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9]{15}([A-Z0-5]{3})?")
 
 
 def kind_of(type_word: str | None) -> Kind:
@@ -107,39 +106,18 @@ def parts(value: Any) -> frozenset[str]:
 
 
 def record_id(value: Any) -> str:
-    """Return the key under which two ids of one record are equal: the 15 characters, in their true case.
+    """Return the key under which two ids of one record are equal: the first 15 characters, in their case.
 
-    An 18-character id carries a checksum of the letters' case, so it may come in any case; a 15-character one may not.
+    The three characters that an 18-character id has more only repeat the case of the letters before.
     """
     text = as_text(value)
-    if not _ID.fullmatch(text):
-        return text.casefold()
-    if len(text) == 15:
-        return text
-    return "".join(
-        char.upper()
-        if _CHECKSUM.index(text[15 + at // 5].upper()) >> (at % 5) & 1
-        else char.lower()
-        for at, char in enumerate(text[:15])
-    )
+    return text[:15] if _ID.fullmatch(text) else text.casefold()
 
 
-def _checksum(short: str) -> str:
-    """Return the three characters that a 15-character id carries as an 18-character one."""
-    return "".join(
-        _CHECKSUM[sum(short[block + bit].isupper() << bit for bit in range(5))]
-        for block in (0, 5, 10)
-    )
-
-
-def is_id_pair(one: str, other: str) -> bool:
-    """Tell whether two texts are the 15- and the 18-character id of one record, the checksum proving it."""
-    short, long = sorted((one, other), key=len)
-    return (
-        (len(short), len(long)) == (15, 18)
-        and bool(_ID.fullmatch(short) and _ID.fullmatch(long))
-        and long.upper().endswith(_checksum(short))
-        and record_id(long) == short
+def same_id(one: str, other: str) -> bool:
+    """Tell whether two texts are ids of one record; of two long ones the case says nothing."""
+    return record_id(one) == record_id(other) or (
+        len(one) == 18 and one.casefold() == other.casefold()
     )
 
 
@@ -189,14 +167,17 @@ _KEYS: Mapping[Kind, Key] = {
 
 def equality(kind: Kind, expected: Any) -> Callable[[Any], bool]:
     """Return the test whether a value that is not blank equals `expected`."""
-    if kind != "unknown":
-        key = _KEYS[kind]
-        wanted = key(expected)
-        if kind == "text":
-            return lambda value: (
-                (value if isinstance(value, str) else as_text(value)).casefold() == wanted
-            )
-        return lambda value: bool(key(value) == wanted)
+    if kind == "unknown":
+        return _equality_by_value(expected)
+    if kind == "id":
+        return lambda value: same_id(as_text(value), as_text(expected))
+    key = _KEYS[kind]
+    wanted = key(expected)
+    return lambda value: bool(key(value) == wanted)
+
+
+def _equality_by_value(expected: Any) -> Callable[[Any], bool]:
+    """Return the test for a field of unknown kind, by the type of the expected value."""
     if isinstance(expected, bool):
         return lambda value: as_boolean(value) is expected
     if isinstance(expected, int | float):
@@ -216,9 +197,13 @@ def _text_equality(expected: str) -> Callable[[Any], bool]:
             (value if isinstance(value, str) else as_text(value)).casefold() == folded
         )
 
+    short = record_id(expected)
+
     def holds(value: Any) -> bool:
         text = as_text(value)
-        return text.casefold() == folded or is_id_pair(text, expected)
+        return text.casefold() == folded or (
+            len(text) != len(expected) and record_id(text) == short
+        )
 
     return holds
 

@@ -29,6 +29,8 @@ _HINTS = {
     "field_name": "Fields of related records cannot be set from here.",
 }
 
+KnownKeys = Callable[[Path], Iterable[str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -41,10 +43,15 @@ class Finding:
     on_key: bool = False
 
 
-def finding(error: Mapping[str, Any]) -> Finding:
-    """Return what one of pydantic's errors says, in our words and at the file's own path."""
+def finding(error: Mapping[str, Any], known_keys: KnownKeys | None = None) -> Finding:
+    """Return what one of pydantic's errors says, in our words and at the file's own path.
+
+    `known_keys` tells which keys may stand where the last step of a path stands; default: a ruleset file's.
+    """
     path: Path = tuple(step for step in error["loc"] if not str(step).startswith("<"))
     kind = error["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(path, tuple((known_keys or _known_keys)(path)))
     if kind in _KINDS:
         wanted, hint = _KINDS[kind]
         message = f"{_name(path)} must be {wanted}, not {_shown(error.get('input'))}."
@@ -103,9 +110,9 @@ def _not_a_name(path: Path, error: Mapping[str, Any]) -> Finding:
     return Finding(path, message, "API names hold letters, digits and _.", "bad-value")
 
 
-def _unknown_key(path: Path, _error: Mapping[str, Any]) -> Finding:
+def _unknown_key(path: Path, known: tuple[str, ...]) -> Finding:
     """Return the finding for a key that is not known where it stands."""
-    key, known, kind = str(path[-1]), tuple(_known_keys(path)), "key"
+    key, kind = str(path[-1]), "key"
     if len(path) >= 2 and path[-2:-1] and isinstance(path[-2], int) and path[-3:-2] == ("actions",):
         kind = "action"
     near = did_you_mean(key, known)
@@ -144,7 +151,6 @@ def _missing_key(path: Path, _error: Mapping[str, Any]) -> Finding:
 
 
 _WORDED: Mapping[str, Callable[[Path, Mapping[str, Any]], Finding]] = {
-    "extra_forbidden": _unknown_key,
     "missing": _missing_key,
     "literal_error": _not_listed,
     "too_short": _too_short,

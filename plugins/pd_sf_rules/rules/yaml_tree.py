@@ -23,7 +23,8 @@ _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(
-    r"[-+]?(\.[0-9]{1,40}|(0|[1-9][0-9]{0,40})(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,2})?"
+    r"[-+]?(?:(?:\.[0-9]{1,40}|(?:0|[1-9][0-9]{0,17})\.[0-9]{0,40})(?:[eE][-+]?[0-9]{1,2})?"
+    r"|(?:0|[1-9][0-9]{0,17})[eE][-+]?[0-9]{1,2})"
 )
 _WORDS: dict[str, Scalar] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,

@@ -1,0 +1,195 @@
+"""What can be said about rule files without an account: errors, and warnings about rules that look wrong together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path as FilePath
+
+from pd_sf_rules.rules.contradictions import both_can_hold, why_never
+from pd_sf_rules.rules.diagnostics import Diagnostic, Severity, did_you_mean, sort_key
+from pd_sf_rules.rules.effects import effects_of
+from pd_sf_rules.rules.loader import load_files, load_folder
+from pd_sf_rules.rules.loops import loops
+from pd_sf_rules.rules.ruleset import Rule, Ruleset
+from pd_sf_rules.rules.templates import is_template
+from pd_sf_rules.rules.yaml_tree import Node, Path, locate, read_tree
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationFacts:
+    """What lint must know of an integration file: which response plays it maps to workflows."""
+
+    response_plays: Mapping[str, str] = field(default_factory=dict)
+
+
+Integrations = Mapping[str, IntegrationFacts]
+
+
+def lint_folder(
+    folder: FilePath, integrations: Integrations | None = None
+) -> tuple[Diagnostic, ...]:
+    """Return every finding about the files of a folder, by file and line.
+
+    `integrations` holds the known integrations by name; without it nothing is said about them.
+    """
+    rulesets, diagnostics = load_folder(folder)
+    return _sorted([*diagnostics, *lint_rulesets(rulesets, integrations)])
+
+
+def lint_files(
+    files: Sequence[FilePath], integrations: Integrations | None = None
+) -> tuple[Diagnostic, ...]:
+    """Return every finding about these files, taken together as if they were one folder."""
+    rulesets, diagnostics = load_files(files)
+    return _sorted([*diagnostics, *lint_rulesets(rulesets, integrations)])
+
+
+def lint_rulesets(
+    rulesets: Sequence[Ruleset], integrations: Integrations | None = None
+) -> tuple[Diagnostic, ...]:
+    """Return what is wrong or doubtful about rulesets that load."""
+    files = [_File(ruleset, read_tree(ruleset.text)[0]) for ruleset in rulesets]
+    found: list[Diagnostic] = []
+    for file in files:
+        if integrations is not None:
+            found += _integration_findings(file, integrations)
+        found += _rule_warnings(file)
+    found += _conflict_warnings(files)
+    found += _loop_warnings(files)
+    return _sorted(found)
+
+
+def _sorted(found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    return tuple(dict.fromkeys(sorted(found, key=sort_key)))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A ruleset with the tree of its text, to say where things stand."""
+
+    ruleset: Ruleset
+    root: Node
+
+    def finding(
+        self,
+        path: Path,
+        message: str,
+        hint: str,
+        code: str,
+        *,
+        severity: Severity = "warning",
+        key: bool = False,
+    ) -> Diagnostic:
+        """Return a finding about the value (or key) at a path of the file."""
+        line, column = locate(self.root, path, key=key)
+        return Diagnostic(self.ruleset.path, line, column, message, hint, severity, code)
+
+
+def _integration_findings(file: _File, integrations: Integrations) -> Iterator[Diagnostic]:
+    """Yield errors about the integration a file names, and the response plays it must map."""
+    name = file.ruleset.integration
+    facts = integrations.get(name)
+    if facts is None:
+        listed = ", ".join(sorted(integrations)) or "none"
+        hint = did_you_mean(name, integrations) or f"Known integrations: {listed}."
+        message = f"There is no integration '{name}'."
+        yield file.finding(("integration",), message, hint, "unknown-integration", severity="error")
+        return
+    for at, rule in enumerate(file.ruleset.rules):
+        for index, action in enumerate(rule.actions):
+            play = action.params.get("response_play", "")
+            if not play or play in facts.response_plays or is_template(play):
+                continue
+            path = ("rules", at, "actions", index, action.kind, "response_play")
+            message = f"PagerDuty has no response plays any more, and '{play}' is not mapped."
+            hint = (
+                did_you_mean(play, facts.response_plays)
+                or f"Add it to response_plays of the integration '{name}', with the workflow's name."
+            )
+            yield file.finding(path, message, hint, "unmapped-response-play", severity="error")
+
+
+def _rule_warnings(file: _File) -> Iterator[Diagnostic]:
+    """Yield warnings about single rules: never true, writing a field twice, comments on what has none."""
+    for at, rule in enumerate(file.ruleset.rules):
+        reason = why_never(rule.when, rule.run_on)
+        if reason:
+            message = f"The rule '{rule.name}' can never match: {reason}."
+            hint = "Use any: for alternatives, or remove one of the conditions."
+            yield file.finding(("rules", at, "when"), message, hint, "never-matches", key=True)
+        yield from _action_warnings(file, at, rule)
+
+
+def _action_warnings(file: _File, at: int, rule: Rule) -> Iterator[Diagnostic]:
+    written: dict[str, str] = {}
+    for index, action in enumerate(rule.actions):
+        path: Path = ("rules", at, "actions", index)
+        if action.kind == "post_comment" and rule.object != "Case":
+            message = f"Salesforce has comments on Case, not on {rule.object}."
+            hint = "Use create_record with a Task or a FeedItem instead."
+            yield file.finding(path, message, hint, "comment-target")
+        if action.kind != "update_record":
+            continue
+        for name, value in action.params["fields"].items():
+            before = written.setdefault(name, str(value))
+            if before != str(value):
+                message = f"The rule '{rule.name}' writes {rule.object}.{name} twice."
+                place = (*path, action.kind, "fields", name)
+                hint = "Only the last value stays: keep one."
+                yield file.finding(place, message, hint, "write-conflict", key=True)
+
+
+def _writes(rule: Rule) -> dict[str, str]:
+    """Return what a rule writes: target and value (or its template), as text."""
+    return {
+        effect.target: str(effect.value)
+        for effect in effects_of(rule)
+        if effect.target and effect.event_type != "created"
+    }
+
+
+def _conflict_warnings(files: Sequence[_File]) -> Iterator[Diagnostic]:
+    """Yield a warning for each two rules that one event can make write one field differently."""
+    rules = [(file, at, rule) for file in files for at, rule in enumerate(file.ruleset.rules)]
+    writes = {(id(file), at): _writes(rule) for file, at, rule in rules}
+    for (one, first_at, first), (other, second_at, second) in combinations(rules, 2):
+        if first.stop or not _meet(one.ruleset, first, other.ruleset, second):
+            continue
+        mine, theirs = writes[id(one), first_at], writes[id(other), second_at]
+        both = [name for name in mine if theirs.get(name, mine[name]) != mine[name]]
+        if not both or not both_can_hold(first.when, second.when, first.run_on):
+            continue
+        names = ", ".join(both)
+        where = "" if one is other else f" of '{one.ruleset.name}'"
+        message = (
+            f"One event can make both '{second.name}' and '{first.name}'{where} write {names},"
+            " each its own value."
+        )
+        hint = (
+            "The later rule wins. Make their conditions exclude each other, or give one stop: true."
+        )
+        yield other.finding(
+            ("rules", second_at, "actions"), message, hint, "write-conflict", key=True
+        )
+
+
+def _meet(one: Ruleset, first: Rule, other: Ruleset, second: Rule) -> bool:
+    """Tell whether two rules judge the same events and act on the same objects."""
+    if one.name != other.name and first.scope == second.scope == "created_by_ruleset":
+        return False
+    return (one.integration, one.mode, first.run_on, first.object) == (
+        other.integration,
+        other.mode,
+        second.run_on,
+        second.object,
+    )
+
+
+def _loop_warnings(files: Sequence[_File]) -> Iterator[Diagnostic]:
+    """Yield a warning for each loop, at the rule it is first met in."""
+    for loop in loops([file.ruleset for file in files]):
+        at, index = loop.places[0]
+        names = [files[a].ruleset.rules[i].name for a, i in (*loop.places, loop.places[0])]
+        message = f"These rules can feed each other in a loop: {' → '.join(names)}."
+        hint = "Let a condition of one exclude what the other writes."
+        yield files[at].finding(("rules", index, "name"), message, hint, "loop")
