@@ -195,7 +195,8 @@ async def _hang(receive: Receive, seconds: float) -> None:
     """Say nothing for that long, or until the client gives up."""
     try:
         await asyncio.wait_for(_gone(receive), seconds)
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError):
+        # Cancelled means that the server stops: the connection is cut right away then.
         return
 
 
