@@ -25,6 +25,7 @@ from pd_sf_rules.model import Action
 __all__ = [
     "ActionState",
     "StoredAction",
+    "actions_of_events",
     "add_actions",
     "claim",
     "find_actions",
@@ -41,6 +42,7 @@ __all__ = [
     "requeue",
 ]
 
+INTERNAL = {"ordinal", "sent_in_claim"}
 ActionState = Literal["pending", "claimed", "applied", "skipped", "failed", "shadow"]
 
 
@@ -143,6 +145,20 @@ def get_actions(c: Connection, ids: Iterable[str]) -> dict[str, StoredAction]:
     return found
 
 
+def actions_of_events(c: Connection, event_ids: Iterable[str]) -> dict[str, list[StoredAction]]:
+    """The actions planned for each of those events, in the order planned; an event without any is absent."""
+    found: dict[str, list[StoredAction]] = {}
+    for chunk in chunks(event_ids):
+        rows = c.execute(
+            select(actions)
+            .where(actions.c.event_id.in_(chunk))
+            .order_by(actions.c.created_at, actions.c.ordinal, actions.c.id)
+        )
+        for row in rows.mappings():
+            found.setdefault(row["event_id"], []).append(_stored(row))
+    return found
+
+
 def find_actions(  # noqa: PLR0913  one keyword a question
     c: Connection,
     *,
@@ -232,5 +248,5 @@ def _row(
 
 
 def _stored(row: RowMapping) -> StoredAction:
-    parts: dict[str, Any] = {name: value for name, value in row.items() if name != "ordinal"}
+    parts: dict[str, Any] = {name: value for name, value in row.items() if name not in INTERNAL}
     return StoredAction(**parts)

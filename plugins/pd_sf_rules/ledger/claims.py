@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Update, and_, case, or_, select, update
 
+from pd_sf_rules.ledger.attempts import Ended, keep_attempt
 from pd_sf_rules.ledger.inserts import chunks
 from pd_sf_rules.ledger.tables import actions
 
@@ -47,6 +48,7 @@ def claim(
                 claimed_by=owner,
                 lease_until=now + timedelta(seconds=lease_seconds),
                 retry_at=None,
+                sent_in_claim=False,
                 updated_at=now,
             )
         )
@@ -64,7 +66,8 @@ def mark_sent(
     statement = update(actions).where(actions.c.id == action_id, actions.c.state == "claimed")
     if owner is not None:
         statement = statement.where(actions.c.claimed_by == owner)
-    return bool(_changed(c, statement.values(sent_at=now, request=request, updated_at=now)))
+    statement = statement.values(sent_at=now, sent_in_claim=True, request=request, updated_at=now)
+    return bool(_changed(c, statement))
 
 
 def record_outcome(  # noqa: PLR0913  an outcome has these parts
@@ -80,16 +83,23 @@ def record_outcome(  # noqa: PLR0913  an outcome has these parts
     retry_at: datetime | None = None,
     run_id: str | None = None,
     owner: str | None = None,
+    settled: bool | None = None,
 ) -> bool:
     """Write down how an attempt ended; `pending` with `retry_at` for one that is to be made again.
 
-    An `error_kind` that starts with "uncertain" keeps `sent_at`: the answer was lost, so the next attempt looks first.
     Applied and skipped are final: False, and nothing changes, for an outcome that comes after them. With `owner`
     given, failed and pending count only while the claim is that owner's; applied and skipped, being facts, always.
+    `settled` says whether it is known what became of the request, and so whether `sent_at` goes. By default it
+    is at a final outcome, and at any other one that answers a request of this claim, unless `error_kind` starts with
+    "uncertain". An attempt that broke off before it sent anything leaves the doubt of an earlier one as it was.
+    The attempt is kept with its answer (see attempts.py).
     """
-    statement = update(actions).where(actions.c.id == action_id, actions.c.state.not_in(FINAL))
+    counts = and_(actions.c.id == action_id, actions.c.state.not_in(FINAL))
     if owner is not None and state not in FINAL:
-        statement = statement.where(actions.c.state == "claimed", actions.c.claimed_by == owner)
+        counts = and_(counts, actions.c.state == "claimed", actions.c.claimed_by == owner)
+    ended = Ended(state, message, error_kind, target, answer, run_id, now)
+    keep_attempt(c, counts, ended)
+    statement = update(actions).where(counts)
     values: dict[str, Any] = {
         "state": state,
         "message": message,
@@ -100,8 +110,12 @@ def record_outcome(  # noqa: PLR0913  an outcome has these parts
         "lease_until": None,
         "updated_at": now,
     }
-    if not error_kind.lower().startswith(UNCERTAIN):
+    if settled is None and error_kind.lower().startswith(UNCERTAIN):
+        settled = False
+    if settled or (settled is None and state in FINAL):
         values["sent_at"] = None
+    elif settled is None:
+        values["sent_at"] = case((actions.c.sent_in_claim, None), else_=actions.c.sent_at)
     if target is not None:
         values["target"] = target
     if run_id is not None:

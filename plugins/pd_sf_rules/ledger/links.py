@@ -1,10 +1,11 @@
 """Which record and which incident belong together."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, select, update
+from sqlalchemy import Column, Connection, Row, or_, select, update
 
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import links
@@ -79,6 +80,33 @@ def all_links(c: Connection, integration: str) -> list[Link]:
         .order_by(links.c.created_at, links.c.record_id, links.c.incident_id)
     )
     return [_link(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class PastLink:
+    """A link and when it was removed; `removed_at` None: it is in force."""
+
+    link: Link
+    removed_at: datetime | None
+
+
+def find_links(
+    c: Connection,
+    *,
+    integration: str | None = None,
+    record_ids: Collection[str] = (),
+    incident_ids: Collection[str] = (),
+) -> list[PastLink]:
+    """Every link, removed ones too, of any of those records or incidents (of all when none is named), oldest first."""
+    named = or_(
+        links.c.record_id.in_(list(record_ids)), links.c.incident_id.in_(list(incident_ids))
+    )
+    query = select(links).order_by(links.c.created_at, links.c.record_id, links.c.incident_id)
+    if record_ids or incident_ids:
+        query = query.where(named)
+    if integration is not None:
+        query = query.where(links.c.integration == integration)
+    return [PastLink(_link(row), row.removed_at) for row in c.execute(query)]
 
 
 def _links_by(

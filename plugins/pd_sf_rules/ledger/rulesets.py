@@ -1,10 +1,12 @@
 """Every version of a ruleset file that was ever in force, so that a bad edit leaves the last good one working."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from pd_sf_rules.ledger.inserts import insert
+from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import ruleset_versions
 
 
@@ -29,6 +31,31 @@ def last_good(c: Connection, path: str) -> tuple[str, str] | None:
         .limit(1)
     ).first()
     return None if row is None else (row.version, row.text)
+
+
+@dataclass(frozen=True, slots=True)
+class RulesetVersion:
+    """One version of a file, and from when to when it was in force as far as runs saw."""
+
+    path: str
+    name: str
+    version: str
+    text: str
+    first_seen: datetime
+    last_seen: datetime
+
+
+def versions_of(c: Connection, versions: Iterable[str]) -> dict[str, RulesetVersion]:
+    """Those of the versions that were ever in force, by version; under several paths the one seen last."""
+    found: dict[str, RulesetVersion] = {}
+    for chunk in chunks(versions):
+        rows = c.execute(
+            select(ruleset_versions)
+            .where(ruleset_versions.c.version.in_(chunk))
+            .order_by(ruleset_versions.c.last_seen)
+        )
+        found.update((row["version"], RulesetVersion(**row)) for row in rows.mappings())
+    return found
 
 
 def text_of(c: Connection, version: str) -> str | None:

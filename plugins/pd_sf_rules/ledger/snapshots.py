@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, or_, select, update
 
+from pd_sf_rules.ledger.columns import to_json
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import snapshots
 from pd_sf_rules.model import Source, Values
@@ -42,6 +43,42 @@ def get_snapshots(
                 row.target_id, row.field_values, row.stamp, row.version, row.touched_at
             )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where a record or incident was seen: enough to find its snapshot again."""
+
+    integration: str
+    object: str
+    target_id: str
+    touched_at: datetime
+
+
+def seen_as(c: Connection, system: Source, target_id: str) -> list[Seen]:
+    """The snapshots there are of one record or incident, in any integration and of any object."""
+    rows = c.execute(
+        select(snapshots).where(snapshots.c.system == system, snapshots.c.target_id == target_id)
+    )
+    return [Seen(row.integration, row.object, row.target_id, row.touched_at) for row in rows]
+
+
+def find_by_value(c: Connection, system: Source, names: Iterable[str], value: Any) -> list[Seen]:
+    """What was last seen with that value in one of the named fields ("CaseNumber", "number"); reads every snapshot."""
+    wanted = list(names)
+    spelled = [f"{to_json(name)}: {to_json(value)}" for name in wanted]
+    stored = cast(snapshots.c.field_values, Text)
+    rows = c.execute(
+        select(snapshots).where(
+            snapshots.c.system == system,
+            or_(*(stored.contains(text, autoescape=True) for text in spelled)),
+        )
+    )
+    return [
+        Seen(row.integration, row.object, row.target_id, row.touched_at)
+        for row in rows
+        if any(row.field_values.get(name) == value for name in wanted)
+    ]
 
 
 def save_snapshot(

@@ -1,6 +1,7 @@
 """The tables of the ledger as the newest migration leaves them. A test compares the two."""
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     ForeignKey,
@@ -11,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
     text,
 )
@@ -115,6 +117,7 @@ actions = Table(
     Column("run_id", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("sent_in_claim", Boolean, nullable=False, server_default=false()),
     _partial(
         "ix_actions_open",
         "integration",
@@ -129,6 +132,25 @@ actions = Table(
     Index("ix_actions_record", "record_id", "updated_at"),
     Index("ix_actions_incident", "incident_id", "updated_at"),
     Index("ix_actions_run", "run_id"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("seq", BigInt, primary_key=True, autoincrement=True),
+    Column("action_id", Text, ForeignKey("actions.id", ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("message", FreeText, nullable=False),
+    Column("error_kind", Text, nullable=False),
+    Column("target", FreeText),
+    Column("request", json_column_type()),
+    Column("answer", json_column_type()),
+    Column("run_id", Text),
+    Column("sent_at", UtcDateTime),
+    Column("ended_at", UtcDateTime, nullable=False),
+    Index("ix_attempts_action_id", "action_id", "seq"),
+    sqlite_autoincrement=True,
 )
 
 links = Table(

@@ -1,0 +1,59 @@
+"""Every attempt at an action, with what went out and what came back."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select
+
+from pd_sf_rules.ledger.inserts import chunks
+from pd_sf_rules.ledger.tables import actions, attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended; the fields mean what they mean of an action."""
+
+    state: str
+    message: str
+    error_kind: str
+    target: str | None
+    answer: Any
+    run_id: str | None
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt(Ended):
+    """One attempt. `attempt` counts from 1 since the action was planned or requeued, 0 for one settled untried.
+
+    `sent_at` is when `request` went out, None where nothing did.
+    """
+
+    action_id: str
+    attempt: int
+    request: Any
+    sent_at: datetime | None
+
+
+def keep_attempt(c: Connection, which: ColumnElement[bool], ended: Ended) -> None:
+    """Write down how the attempt at the action that fits `which` ended."""
+    told = asdict(ended)
+    parts = [bindparam(name, value, attempts.c[name].type) for name, value in told.items()]
+    copied = ("attempt", "request", "sent_at")
+    row = select(actions.c.id, *(actions.c[name] for name in copied), *parts).where(which)
+    c.execute(insert(attempts).from_select(["action_id", *copied, *told], row))
+
+
+def attempts_of(c: Connection, action_ids: Iterable[str]) -> dict[str, list[Attempt]]:
+    """The attempts at those actions, oldest first; an action never tried is absent."""
+    found: dict[str, list[Attempt]] = {}
+    for chunk in chunks(action_ids):
+        rows = c.execute(
+            select(attempts).where(attempts.c.action_id.in_(chunk)).order_by(attempts.c.seq)
+        )
+        for row in rows.mappings():
+            parts = {name: value for name, value in row.items() if name != "seq"}
+            found.setdefault(row["action_id"], []).append(Attempt(**parts))
+    return found
