@@ -36,6 +36,7 @@ class Model:
     lease_until: datetime | None = None
     retry_at: datetime | None = None
     sent: bool = False
+    sent_in_claim: bool = False
 
     def free(self, now: datetime) -> bool:
         """Whether a claim should take it."""
@@ -92,6 +93,7 @@ class ActionMachine(RuleBasedStateMachine):
             one = self.model[name]
             one.state, one.owner, one.retry_at = "claimed", owner, None
             one.attempt += 1
+            one.sent_in_claim = False
             one.lease_until = later(self.at + LEASE)
 
     @rule(name=ids, owner=owners)
@@ -102,6 +104,7 @@ class ActionMachine(RuleBasedStateMachine):
         one = self.model[name]
         assert may == (one.state == "claimed" and one.owner == owner)
         one.sent = one.sent or may
+        one.sent_in_claim = one.sent_in_claim or may
 
     @rule(
         name=ids,
@@ -131,7 +134,8 @@ class ActionMachine(RuleBasedStateMachine):
         assert written == (not ended and (mine or state in {"applied", "skipped"}))
         if written:
             one.put_down(state)
-            one.sent = one.sent and uncertain
+            answered = state in {"applied", "skipped"} or one.sent_in_claim
+            one.sent = one.sent and (uncertain or not answered)
             one.retry_at = retry_at
 
     @rule(name=ids, owner=owners)

@@ -2,6 +2,7 @@
 
 from pd_sf_rules.ledger import Ledger, actions
 from pd_sf_rules.ledger.actions import StoredAction
+from pd_sf_rules.ledger.claims import Outcome
 from tests.integration.ledger_rows import NOW, later, plan
 
 pytest_plugins = ["tests.integration.ledger_databases"]
@@ -122,6 +123,46 @@ def test_known_answer_ends_the_doubt_and_a_lost_one_does_not(ledger: Ledger) -> 
     assert not _now(ledger).in_doubt
     assert _now(ledger, "b").sent_at == later(1)
     assert _now(ledger, "b").message == "x\ufffdy"
+
+
+def test_attempt_that_never_sent_leaves_an_older_doubt(ledger: Ledger) -> None:
+    """A second attempt that cannot even look does not settle what became of the first one's request."""
+    with ledger.begin() as c:
+        plan(c, "a")
+    _claim(ledger, "one", 0)
+    with ledger.begin() as c:
+        actions.mark_sent(c, "a", request={"n": 1}, now=later(1))
+        actions.record_outcome(c, "a", state="pending", now=later(2), error_kind="uncertain")
+    states: tuple[Outcome, ...] = ("pending", "failed")
+    for state in states:
+        _claim(ledger, "one", 3)
+        with ledger.begin() as c:
+            actions.record_outcome(c, "a", state=state, now=later(4), error_kind="transient")
+        assert _now(ledger).sent_at == later(1)
+    with ledger.begin() as c:
+        actions.requeue(c, ["a"])
+    _claim(ledger, "one", 5)
+    assert _now(ledger).in_doubt
+    with ledger.begin() as c:
+        actions.mark_sent(c, "a", request={"n": 2}, now=later(6))
+        actions.record_outcome(c, "a", state="pending", now=later(7), error_kind="rate_limited")
+    assert not _now(ledger).in_doubt
+
+
+def test_doubt_is_settled_by_word(ledger: Ledger) -> None:
+    """`settled` overrules: a person is to look, so a replay may send; or nothing is known after all."""
+    with ledger.begin() as c:
+        plan(c, "a", "b")
+    _claim(ledger, "dead", 0, "a", "b", lease=30)
+    with ledger.begin() as c:
+        actions.mark_sent(c, "a", request={}, now=later(1))
+    _claim(ledger, "heir", 31, "a", "b")
+    with ledger.begin() as c:
+        actions.record_outcome(c, "a", state="failed", now=later(32), settled=True)
+        actions.mark_sent(c, "b", request={}, now=later(33))
+        actions.record_outcome(c, "b", state="pending", now=later(34), settled=False)
+    assert not _now(ledger).in_doubt
+    assert _now(ledger, "b").in_doubt
 
 
 def test_requeued_action_starts_afresh(ledger: Ledger) -> None:
