@@ -1,0 +1,1 @@
+"""The main job, end to end, on one machine: a real Airflow between a simulated Salesforce and PagerDuty."""
