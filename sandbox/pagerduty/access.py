@@ -116,12 +116,22 @@ class RateLimit:
         self._used: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._window = 0
 
-    def spend(self, caller: Caller, operation: str) -> dict[str, str]:
-        """Count a request; the headers of its answer. Raises Refusal 429 (code 2020)."""
-        now = time.time()
+    def spend_event(self, routing_key: str) -> bool:
+        """Count an event of a routing key; whether it still fits this minute."""
+        self._turn(time.time())
+        limit = self._state.limits.events_per_minute
+        self._used[routing_key, "events"] += 1
+        return not limit or self._used[routing_key, "events"] <= limit
+
+    def _turn(self, now: float) -> None:
         if int(now // 60) != self._window:
             self._window = int(now // 60)
             self._used.clear()
+
+    def spend(self, caller: Caller, operation: str) -> dict[str, str]:
+        """Count a request; the headers of its answer. Raises Refusal 429 (code 2020)."""
+        now = time.time()
+        self._turn(now)
         limits = self._state.limits
         nearest: tuple[int, int] | None = None
         for scope, limit in (

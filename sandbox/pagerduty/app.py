@@ -89,6 +89,9 @@ WEBHOOKS: list[_Row] = [
 ]  # fmt: skip
 
 
+THROTTLED = {"status": "throttled", "message": "Too many events for this routing key"}
+
+
 def create_app(state: PagerDutyState) -> Starlette:
     """Serve one account; the webhook courier runs while the application does."""
     limit = access.RateLimit(state)
@@ -98,9 +101,11 @@ def create_app(state: PagerDutyState) -> Starlette:
     ]
     routes += [
         Route("/oauth/token", _token_endpoint(state), methods=["POST"]),
-        Route("/v2/enqueue", _events_endpoint(state, events.enqueue), methods=["POST"]),
+        Route("/v2/enqueue", _events_endpoint(state, limit, events.enqueue), methods=["POST"]),
         Route(
-            "/v2/change/enqueue", _events_endpoint(state, events.enqueue_change), methods=["POST"]
+            "/v2/change/enqueue",
+            _events_endpoint(state, limit, events.enqueue_change),
+            methods=["POST"],
         ),
     ]
 
@@ -144,14 +149,20 @@ def _token_endpoint(state: PagerDutyState) -> Callable[[Request], Any]:
 
 
 def _events_endpoint(
-    state: PagerDutyState, accept: Callable[[PagerDutyState, Any], Doc]
+    state: PagerDutyState,
+    limit: access.RateLimit,
+    accept: Callable[[PagerDutyState, Any], Doc],
 ) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         raw = await request.body()
+        if len(raw) > events.MAX_BYTES:
+            return JSONResponse({"status": "invalid event", "message": "Event too large"}, 413)
         try:
-            if len(raw) > events.MAX_BYTES:
-                return JSONResponse({"status": "invalid event", "message": "Event too large"}, 413)
-            return JSONResponse(accept(state, json.loads(raw)), 202)
+            event = json.loads(raw)
+            key = event.get("routing_key") if isinstance(event, dict) else None
+            if key and not limit.spend_event(str(key)):
+                return JSONResponse(THROTTLED, 429)
+            return JSONResponse(accept(state, event), 202)
         except ValueError:
             return JSONResponse(events.BadEvent("Body is not valid JSON").body, 400)
         except events.BadEvent as bad:

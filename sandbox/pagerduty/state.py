@@ -27,9 +27,11 @@ class ApiKey:
 
 @dataclass(slots=True)
 class Limits:
-    """Requests a minute per credential, and per operation (`"PUT /incidents"`); 0 is no limit."""
+    """Requests a minute per credential, per operation (`"PUT /incidents"`) and, for events, per
+    routing key; 0 is no limit."""
 
     per_minute: int = 960
+    events_per_minute: int = 120
     per_operation: dict[str, int] = field(default_factory=lambda: {"PUT /incidents": 500})
 
 

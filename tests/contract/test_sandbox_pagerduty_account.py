@@ -163,6 +163,17 @@ def test_events_are_checked(world: World) -> None:
     assert world.pagerduty.store.scalar("SELECT COUNT(*) FROM incidents") == 0
 
 
+def test_events_are_throttled_per_routing_key(world: World) -> None:
+    """Past the limit an event is refused with 429 and not taken in."""
+    world.pagerduty.limits.events_per_minute = 1
+    payload = {"summary": "s", "source": "x", "severity": "error"}
+    statuses = [
+        enqueue(world, event_action="trigger", payload=payload).status_code for _ in range(2)
+    ]
+    assert statuses == [202, 429]
+    assert world.pagerduty.store.scalar("SELECT COUNT(*) FROM incidents") == 1
+
+
 @contextmanager
 def receiver(*statuses: int) -> Iterator[tuple[str, "Queue[Delivery]"]]:
     """A loopback endpoint that answers with these statuses in turn, then 202."""
