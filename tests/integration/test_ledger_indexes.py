@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event, text
 from pd_sf_rules.ledger import (
     Ledger,
     actions,
+    attempts,
     cursors,
     events,
     expectations,
@@ -106,6 +107,12 @@ def _tables(dialect: str) -> dict[str, dict[str, str]]:
             "origin": "'ours'",
         }
     )
+    attempt = {
+        "action_id": "'action-' || (n % 4000)",
+        "attempt": "1",
+        "ended_at": at,
+        **dict.fromkeys(("state", "message", "error_kind"), "'x'"),
+    }
     run = {
         "run_id": "'run-' || n",
         "integration": "'default'",
@@ -120,6 +127,7 @@ def _tables(dialect: str) -> dict[str, dict[str, str]]:
         "snapshots": snapshot,
         "expectations": expectation,
         "notes": note,
+        "attempts": attempt,
         "runs": run,
     }
 
@@ -194,6 +202,10 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "latest actions": lambda c: actions.find_actions(c, integration="default", limit=5),
     "links_of_records": lambda c: links.links_of_records(c, "default", ["5007", "5008"]),
     "links_of_incidents": lambda c: links.links_of_incidents(c, "default", ["P7", "P8"]),
+    "links of all time": lambda c: links.find_links(c, record_ids=["5007"], incident_ids=["P7"]),
+    "seen_as": lambda c: snapshots.seen_as(c, "salesforce", "5007"),
+    "actions_of_events": lambda c: actions.actions_of_events(c, IDS),
+    "attempts_of": lambda c: attempts.attempts_of(c, ["action-7", "action-8"]),
     "add_link": lambda c: links.add_link(c, LINK),
     "remove_link": lambda c: links.remove_link(c, "default", "Case", "5007", "P7"),
     "get_snapshots": lambda c: snapshots.get_snapshots(

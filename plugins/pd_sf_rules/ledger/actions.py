@@ -117,7 +117,7 @@ def in_flight(
     kind: str,
     object: str | None = None,  # noqa: A002  the field's own name
 ) -> bool:
-    """Whether an action of that kind is claimed, or went out and its answer is not known.
+    """Whether an action of that kind is claimed, or went out, its answer is not known and it will be tried again.
 
     `object` narrows it to one object: the one that the action's params name, else the action's own.
     """
@@ -125,6 +125,7 @@ def in_flight(
         actions.c.integration == integration,
         IS_OPEN,
         actions.c.kind == kind,
+        actions.c.state != "failed",
         or_(actions.c.state == "claimed", actions.c.sent_at.is_not(None)),
     )
     objects = (row.params.get("object") or row.object for row in c.execute(query))

@@ -164,8 +164,8 @@ links = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("removed_at", UtcDateTime),
     PrimaryKeyConstraint("integration", "object", "record_id", "incident_id"),
-    Index("ix_links_record", "integration", "record_id"),
-    Index("ix_links_incident", "integration", "incident_id"),
+    Index("ix_links_record", "record_id", "integration"),
+    Index("ix_links_incident", "incident_id", "integration"),
 )
 
 snapshots = Table(
@@ -180,6 +180,7 @@ snapshots = Table(
     Column("version", Integer, nullable=False),
     Column("touched_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("integration", "system", "object", "target_id"),
+    Index("ix_snapshots_target", "target_id", "system"),
 )
 
 expectations = Table(
