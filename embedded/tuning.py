@@ -26,9 +26,8 @@ PRELOADED = (
     "jinja2.ext",
     "pagerduty",
     "simple_salesforce",
-    "pd_sf_rules.ledger",
-    "pd_sf_rules.pipeline",
-    "pd_sf_rules.operators",
+    "pd_sf_rules.policies",
+    "pd_sf_rules.operators.sync",
 )
 
 

@@ -1,12 +1,12 @@
-"""Airflow's own hook for adjusting an installation, on the import path of the embedded Airflow only.
+"""Airflow's own hook for adjusting an installation: the embedded one, and the workers of the image.
 
 It does two things, both for a short way from a change to its effect (docs/adr/0003-embedded-airflow.md):
 
 - SQLite's CURRENT_TIMESTAMP has whole seconds, and the scheduler starts a run only when
   `run_after <= now()`: a run that is due now waited for the next full second. With the fraction it
   starts at once.
-- LocalExecutor forks its tasks from the scheduler. What the scheduler has imported before it forks
-  its workers, no task imports again.
+- Tasks are forked: by LocalExecutor from the scheduler, by CeleryExecutor from the worker. What
+  these have imported beforehand, named in PDSF_PRELOAD, no task imports again.
 """
 
 import importlib
@@ -34,5 +34,5 @@ def _preload(names: str) -> None:
             log.exception("Could not import %s ahead of the tasks", name)
 
 
-if sys.argv[1:2] == ["scheduler"]:
+if sys.argv[1:2] in (["scheduler"], ["celery"]):
     _preload(os.environ.get("PDSF_PRELOAD", ""))

@@ -1,0 +1,2 @@
+-- The ledger's own database, beside Airflow's: made when the volume is new.
+CREATE DATABASE ledger;
