@@ -540,7 +540,7 @@ TYPES = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(RULESETS, max_size=3), EVENTS, RECORDS, TYPES)
 def test_compiled_rules_say_what_a_plain_reading_says(
     rulesets: list[Ruleset], event: Event, record: Values, types: FieldTypes

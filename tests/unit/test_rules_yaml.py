@@ -179,21 +179,21 @@ def settle(text: str) -> None:
         assert render_human(diagnostics, {"f.yaml": text})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=200))
 def test_random_text_never_crashes(text: str) -> None:
     """Any text at all ends in findings."""
     settle(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text("ab:-[]{}&*!|>'\"%@#?, \n\t", max_size=60))
 def test_random_punctuation_never_crashes(text: str) -> None:
     """Text made of YAML's own signs ends in findings."""
     settle(text)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_mutated_files_never_crash(picked: st.DataObject) -> None:
     """A good file with pieces cut out, doubled or overwritten ends in a ruleset or in findings."""
@@ -206,7 +206,7 @@ def test_mutated_files_never_crash(picked: st.DataObject) -> None:
     settle(text)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_values_of_the_wrong_kind_never_crash(picked: st.DataObject) -> None:
     """A good file with any value replaced by any other ends in a ruleset or in findings."""
