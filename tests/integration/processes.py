@@ -45,6 +45,42 @@ def killed_child(function: Callable[..., Any], *arguments: Any) -> int:
     return child.exitcode if child.exitcode is not None else 0
 
 
+class Streaming:
+    """A child that calls `function(*arguments, sender)` and reports as it goes, until it is killed."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._receiver, sender = FORK.Pipe(duplex=False)
+        self._child = FORK.Process(
+            target=self._report, args=(function, *arguments, sender), daemon=True
+        )
+        self._child.start()
+        sender.close()
+
+    def receive(self, number: int) -> list[Any]:
+        """The next so many reports, waiting for each."""
+        return [self._next() for _ in range(number)]
+
+    def kill(self) -> list[Any]:
+        """End the child by SIGKILL wherever it is; what it had reported until then."""
+        self._child.kill()
+        self._child.join(PATIENCE)
+        left = []
+        while True:
+            try:
+                left.append(self._next())
+            except (EOFError, OSError):  # at, or in the middle of, the last report
+                return left
+
+    def _report(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._receiver.close()  # so that the child's reports fail once nobody is there to read them
+        function(*arguments)
+
+    def _next(self) -> Any:
+        if not self._receiver.poll(PATIENCE):
+            raise TimeoutError("the child has nothing to tell")
+        return self._receiver.recv()
+
+
 def become_nobody() -> None:
     """Give up root's rights for good; does nothing where there are none."""
     if os.geteuid() == 0:

@@ -4,18 +4,20 @@ import os
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from multiprocessing.connection import Connection
 from random import Random
 
 import pytest
 from sqlalchemy import text
 
 from pd_sf_rules.errors import ConfigError, RetryableError, SyncError
-from pd_sf_rules.ledger import Ledger, actions, events, links, open_ledger, snapshots
+from pd_sf_rules.ledger import Ledger, actions, events, links, maintenance, open_ledger, snapshots
 from pd_sf_rules.ledger.snapshots import Snapshot
 from pd_sf_rules.model import Link
-from tests.integration.ledger_rows import NOW, an_event, later, plan
+from tests.integration.ledger_rows import NOW, an_action, an_event, later, plan
 from tests.integration.postgres import PostgresServer
-from tests.integration.processes import in_child, in_children, killed_child
+from tests.integration.processes import Streaming, in_child, in_children, killed_child
 
 pytest_plugins = ["tests.integration.ledger_databases"]
 
@@ -80,6 +82,31 @@ def test_killed_worker_is_taken_over(ledger: Ledger) -> None:
         }
         stored = actions.get_actions(c, ["a", "b"])
     assert {i: a.in_doubt for i, a in stored.items()} == {"a": True, "b": False}
+
+
+def _write_for_ever(ledger: Ledger, name: str, told: Connection) -> None:
+    for number in count():
+        event_id = f"{name}-{number}"
+        with ledger.begin() as c:
+            events.add_event(c, an_event(event_id))
+            actions.add_actions(c, [an_action(event_id, event_id=event_id)])
+        told.send(event_id)
+
+
+def test_what_was_committed_survives_a_kill(ledger: Ledger) -> None:
+    """Three writers are killed in full flight: each event they reported is there, each with its action."""
+    children = [Streaming(_write_for_ever, ledger, f"writer-{n}") for n in range(3)]
+    reported: set[str] = set()
+    for kills, child in enumerate(children):
+        reported.update(child.receive(20 + 15 * kills))
+        reported.update(child.kill())
+    assert len(reported) > 100
+    with ledger.read() as c:
+        written = {event.id for event in events.find_events(c, limit=100_000)}
+        planned = {action.id for action in actions.find_actions(c, limit=100_000)}
+    assert reported <= written == planned
+    assert len(written - reported) <= 3
+    assert maintenance.damage(ledger) == []
 
 
 def test_one_transaction_holds_several_repositories(ledger: Ledger) -> None:
