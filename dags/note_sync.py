@@ -25,7 +25,7 @@ from pd_sf_rules.settings import load_integrations
 for integration in load_integrations().values():
     with DAG(
         dag_id("note_sync", integration),
-        schedule=changes_or_clock(integration, "salesforce", "pagerduty"),
+        schedule=changes_or_clock(integration, "salesforce", "pagerduty", topic="notes"),
         start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
         catchup=False,
         max_active_runs=1,

@@ -4,9 +4,10 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from demo.screen import BOLD, DIM, GREEN, RED, Screen, Seen
 from demo.setting import ROOT, prepare
@@ -63,15 +64,19 @@ def _play(screen: Screen, *, keep: bool, port: int) -> int:
 
 
 def _start_syncing(airflow: RunningAirflow) -> None:
-    """Switch the DAGs on and wait for the first run of each: the silent baseline."""
+    """Switch the DAGs on and wait for the first run that a watcher of each rang for: the silent baseline is taken."""
     for dag_id in DAGS:
         airflow.unpause(dag_id)
     for dag_id in DAGS:
         deadline = time.monotonic() + EFFECT_SECONDS
-        while not any(run["state"] == "success" for run in airflow.runs(dag_id)):
+        while not any(_was_rung(run) for run in airflow.runs(dag_id)):
             if time.monotonic() > deadline:
                 raise EmbeddedAirflowError(f"{dag_id} had no successful run. Logs: {_logs()}")
             time.sleep(0.5)
+
+
+def _was_rung(run: Mapping[str, Any]) -> bool:
+    return bool(run["run_type"] == "asset_triggered" and run["state"] == "success")
 
 
 def _perform(screen: Screen, stage: Stage, step: Step) -> list[Seen]:

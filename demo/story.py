@@ -121,7 +121,9 @@ def _raise_incident(stage: Stage) -> None:
 
 
 def _commented(stage: Stage, text: str) -> bool:
-    return any(text in str(c["CommentBody"]) and c["IsPublished"] is False for c in stage.comments())
+    return any(
+        text in str(c["CommentBody"]) and c["IsPublished"] is False for c in stage.comments()
+    )
 
 
 def _case_is(status: str) -> Callable[[Stage], bool]:
@@ -129,7 +131,7 @@ def _case_is(status: str) -> Callable[[Stage], bool]:
 
 
 def _case_born(stage: Stage) -> bool:
-    return sum(c["Subject"] == BORN_TITLE for c in stage.cases()) == 1
+    return [c["Subject"] for c in stage.cases()].count(BORN_TITLE) == 1
 
 
 STORY = (

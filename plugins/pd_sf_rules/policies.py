@@ -19,6 +19,7 @@ from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
 from pd_sf_rules.notifications import alert_on_failure
 from pd_sf_rules.settings import Integration
 from pd_sf_rules.triggers.changes import PagerDutyChangesTrigger, SalesforceChangesTrigger
+from pd_sf_rules.triggers.doorbell import RULES
 
 EVERY_15_MINUTES = "*/15 * * * *"
 OWNER = "pd-sf-rules"
@@ -53,9 +54,14 @@ def dag_id(name: str, integration: Integration) -> str:
     return name if integration.name == "default" else f"{name}__{integration.name}"
 
 
-def changes_or_clock(integration: Integration, *systems: Source) -> AssetOrTimeSchedule:
-    """Run when one of the systems changed, or every 15 minutes over a data interval, whichever comes first."""
-    assets = [_changes(integration, system) for system in systems]
+def changes_or_clock(
+    integration: Integration, *systems: Source, topic: str = RULES
+) -> AssetOrTimeSchedule:
+    """Run when one of the systems changed, or every 15 minutes over a data interval, whichever comes first.
+
+    `topic` is what a change must be about: "rules", or "notes" for comments and notes alone.
+    """
+    assets = [_changes(integration, system, topic) for system in systems]
     condition: Any = assets[0]
     for asset in assets[1:]:
         condition |= asset
@@ -64,12 +70,14 @@ def changes_or_clock(integration: Integration, *systems: Source) -> AssetOrTimeS
     )
 
 
-def _changes(integration: Integration, system: Source) -> Asset:
-    name = f"{system}_changes__{integration.name}"
-    trigger = TRIGGERS[system](integration=integration.name, poll_seconds=integration.poll_seconds)
+def _changes(integration: Integration, system: Source, topic: str) -> Asset:
+    name = f"{system}_{'changes' if topic == RULES else topic}__{integration.name}"
+    trigger = TRIGGERS[system](
+        integration=integration.name, poll_seconds=integration.poll_seconds, topic=topic
+    )
     return Asset(
         name=name,
-        uri=f"pdsf://{system}/{integration.name}",
+        uri=f"pdsf://{system}/{integration.name}/{topic}",
         group="pd-sf-rules",
         watchers=[AssetWatcher(name=name, trigger=trigger)],
     )

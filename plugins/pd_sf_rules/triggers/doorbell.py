@@ -12,8 +12,8 @@ from pd_sf_rules.pipeline.run import utc_now
 from pd_sf_rules.rules.evaluator import compile_rules
 from pd_sf_rules.rules.loader import load_folder
 from pd_sf_rules.settings import Integration, rulesets_folder
-from pd_sf_rules.systems.pagerduty.changes import newest_log_entry
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
+from pd_sf_rules.systems.pagerduty.newest import newest_log_entries
 from pd_sf_rules.systems.salesforce.changes import newest_changes
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
 
@@ -23,6 +23,10 @@ LOOK_BACK = timedelta(seconds=600)
 COMMENT_OBJECT = "CaseComment"
 
 Seen = Mapping[str, Any]
+Topics = frozenset[str]
+RULES, NOTES = "rules", "notes"
+NOTHING: Topics = frozenset()
+EVERYTHING: Topics = frozenset({RULES, NOTES})
 
 
 @dataclass(slots=True)
@@ -37,21 +41,21 @@ class SalesforceBell:
     _files: tuple[Any, ...] = ()
     _objects: tuple[str, ...] = ()
 
-    def rang(self) -> bool:
-        """Say whether a watched object changed since the last look; the first look always rings."""
+    def rang(self) -> Topics:
+        """Return what changed since the last look; the first look rings for everything that is watched."""
         objects = self._watched()
         if not objects:
-            return False
+            return NOTHING
         client = self._client = self._client or self.open_client()
         now = client.server_now()
         first = self._since is None
         since = self._since or now - LOOK_BACK
         seen = newest_changes(client, objects, since)
-        changed = first or seen != self._seen
+        changed = {name for name in objects if first or seen.get(name) != self._seen.get(name)}
         if first or now - since > 2 * LOOK_BACK:
             since, seen = now - LOOK_BACK, newest_changes(client, objects, now - LOOK_BACK)
         self._since, self._seen = since, seen
-        return changed
+        return frozenset(NOTES if name == COMMENT_OBJECT else RULES for name in changed)
 
     def close(self) -> None:
         """Forget the connection; the next look opens a new one."""
@@ -77,22 +81,26 @@ class SalesforceBell:
 
 @dataclass(slots=True)
 class PagerDutyBell:
-    """Asks for the newest log entry; one call a look."""
+    """Looks at the newest log entries; one call a look."""
 
     integration: Integration
     open_client: Callable[[], PagerDutyClient]
     _client: PagerDutyClient | None = None
-    _seen: Any = None
-    _looked: bool = False
+    _seen: frozenset[str] | None = None
 
-    def rang(self) -> bool:
-        """Say whether there is a newer log entry than at the last look; the first look always rings."""
+    def rang(self) -> Topics:
+        """Return what the entries that are new since the last look are about; the first look rings for everything."""
         client = self._client = self._client or self.open_client()
-        newest = newest_log_entry(client, client.server_now() - LOOK_BACK)
-        changed = not self._looked or (newest is not None and newest != self._seen)
-        self._looked = True
-        self._seen = newest or self._seen
-        return changed
+        entries = newest_log_entries(client, client.server_now() - LOOK_BACK)
+        seen, self._seen = self._seen, frozenset(entry.id for entry in entries)
+        if seen is None:
+            return EVERYTHING
+        fresh = [entry for entry in entries if entry.id not in seen]
+        if not fresh:
+            return NOTHING
+        noted = any(entry.raw_type.startswith(("annotate", "resolve")) for entry in fresh)
+        more = len(fresh) == len(entries)  # a page full of news may hide a note behind it
+        return EVERYTHING if noted or more else frozenset({RULES})
 
     def close(self) -> None:
         """Forget the connection; the next look opens a new one."""
@@ -108,22 +116,20 @@ class DueBell:
     integration: Integration
     system: Source
     open_ledger: Callable[[], Ledger]
-    _rung: frozenset[tuple[str, datetime]] = frozenset()
+    _rung: frozenset[tuple[str, str, datetime]] = frozenset()
 
-    def rang(self) -> bool:
-        """Say whether an action of this side became due since the last look."""
-        prefixes = (f"{self.system}:", "notes:")
+    def rang(self) -> Topics:
+        """Return what became due since the last look."""
         now = utc_now()
         with self.open_ledger().read() as c:
             due = frozenset(
-                (one.id, one.retry_at)
+                (one.event_id, one.id, one.retry_at)
                 for one in actions.open_actions(c, self.integration.name)
                 if one.state == "pending" and one.retry_at is not None and one.retry_at <= now
-                if one.event_id.startswith(prefixes)
             )
-        news = due - self._rung
-        self._rung = due
-        return bool(news)
+        news, self._rung = due - self._rung, due
+        owners = {event_id.partition(":")[0] for event_id, _, _ in news}
+        return frozenset({NOTES} & owners | ({RULES} if self.system in owners else set()))
 
 
 Bell = SalesforceBell | PagerDutyBell
