@@ -310,6 +310,25 @@ def test_trouble_at_the_token_host_is_met_by_asking_again(server: Scripted) -> N
     assert PagerDutyClient(_app(server.url)).get("priorities") == {"priorities": []}
 
 
+def test_a_move_on_the_same_host_is_followed(server: Scripted) -> None:
+    """A server that insists on another slash gets it, with method and body intact."""
+    client = scripted_pagerduty(server)
+    server.on("PUT", "/incidents", Reply(307, None, {"Location": f"{server.url}/incidents/"}))
+    server.on("PUT", "/incidents/", Reply(200, {"incidents": []}))
+    assert client.put("incidents", {"incidents": [1]}) == {"incidents": []}
+    assert server.requests[-1].body == {"incidents": [1]}
+
+
+def test_without_a_list_of_users_the_user_is_unknown(server: Scripted) -> None:
+    """A key that may not read users still works; the user's id is blank, asked for once."""
+    client = scripted_pagerduty(server)
+    server.on("GET", "/users", Reply(403, {"error": {"code": 2010, "message": "Access Denied"}}))
+    server.on("GET", "/log_entries", Reply(200, {"log_entries": []}))
+    assert (client.user_id(), client.user_id()) == ("", "")
+    assert len(server.requests) == 1
+    assert "users cannot be read" in client.check()
+
+
 def test_a_redirect_is_not_followed(server: Scripted) -> None:
     """The key is not handed to another host."""
     client = scripted_pagerduty(server)

@@ -27,7 +27,7 @@ from tests.contract.systems_clients import (
 )
 
 HTML = "<html><head><style>x{}</style></head><body><h1>Down</h1> for maintenance</body></html>"
-QUERY, CASES, CASE = f"{DATA}/query", f"{DATA}/sobjects/Case", f"{DATA}/sobjects/Case/500x"
+QUERY, CASES, CASE = f"{DATA}/query/", f"{DATA}/sobjects/Case/", f"{DATA}/sobjects/Case/500x"
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def _read(server: Scripted, *answers: Answering) -> SyncError | None:
 def _write(server: Scripted, *answers: Answering) -> SyncError | None:
     client = scripted_salesforce(server, timeout=0.3)
     server.on("POST", CASES, *answers)
-    return _error(lambda: client.post("sobjects/Case", {"Subject": "x"}))
+    return _error(lambda: client.post("sobjects/Case/", {"Subject": "x"}))
 
 
 def _error(call: Callable[[], Any]) -> SyncError | None:
@@ -177,7 +177,7 @@ def test_a_refused_connection_left_nothing_behind() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     client = SalesforceClient(salesforce_spec(f"http://127.0.0.1:{port}"))
-    for call in (lambda: client.get("limits"), lambda: client.post("sobjects/Case", {})):
+    for call in (lambda: client.get("limits"), lambda: client.post("sobjects/Case/", {})):
         error = _error(call)
         assert type(error) is RetryableError
         assert "could not be reached" in str(error)
@@ -189,7 +189,7 @@ def test_a_server_that_went_away_after_the_login_was_not_reached() -> None:
         client = scripted_salesforce(server)
         assert client.instance_url
         client.close()
-    assert type(_error(lambda: client.post("sobjects/Case", {}))) is RetryableError
+    assert type(_error(lambda: client.post("sobjects/Case/", {}))) is RetryableError
 
 
 def test_an_unreadable_address_is_a_connection_error() -> None:
@@ -204,11 +204,11 @@ def test_what_the_sandbox_committed_without_telling_is_uncertain(world: World, k
     client = sandbox_salesforce(world, timeout=0.3)
     client.check()
     world.faults.plan(kind, system="salesforce", method="POST", path="/sobjects/Case", seconds=0.6)
-    error = _error(lambda: client.post("sobjects/Case", {"Subject": "Once"}))
+    error = _error(lambda: client.post("sobjects/Case/", {"Subject": "Once"}))
     assert type(error) is UncertainError
     assert len(world.salesforce.records("Case")) == 1
     posts = world.traffic.requests("salesforce", writes_only=True)
-    assert len([one for one in posts if one.path.endswith("/Case")]) == 1
+    assert len([one for one in posts if one.path.endswith("/Case/")]) == 1
 
 
 @pytest.mark.parametrize("kind", ["timeout_before", "reset_before", "server_error", "html"])
@@ -217,7 +217,9 @@ def test_what_the_sandbox_never_did_is_uncertain_too(world: World, kind: str) ->
     client = sandbox_salesforce(world, timeout=0.3)
     client.check()
     world.faults.plan(kind, system="salesforce", method="POST", path="/sobjects/Case", seconds=0.6)
-    assert type(_error(lambda: client.post("sobjects/Case", {"Subject": "Once"}))) is UncertainError
+    assert (
+        type(_error(lambda: client.post("sobjects/Case/", {"Subject": "Once"}))) is UncertainError
+    )
     assert world.salesforce.records("Case") == []
 
 
@@ -226,11 +228,11 @@ def test_one_401_is_survived_and_one_for_good_is_told(world: World) -> None:
     client = sandbox_salesforce(world)
     client.check()
     world.faults.plan("unauthorized", system="salesforce", path="/sobjects/Case")
-    client.post("sobjects/Case", {"Subject": "Once"})
+    client.post("sobjects/Case/", {"Subject": "Once"})
     assert len(world.salesforce.records("Case")) == 1
     world.faults.plan("unauthorized", system="salesforce", path="/sobjects/Case", times=None)
     with pytest.raises(ConnectionConfigError, match="salesforce_default"):
-        client.post("sobjects/Case", {"Subject": "Twice"})
+        client.post("sobjects/Case/", {"Subject": "Twice"})
     assert len(world.salesforce.records("Case")) == 1
 
 

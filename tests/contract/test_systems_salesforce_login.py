@@ -239,7 +239,7 @@ def test_an_expired_session_is_renewed_once_and_the_call_repeated(world: World) 
     client = sandbox_salesforce(world)
     client.check()
     world.salesforce.faults.kill_sessions()
-    created = client.post("sobjects/Case", {"Subject": "After expiry"})
+    created = client.post("sobjects/Case/", {"Subject": "After expiry"})
     assert created["success"] is True
     assert client.get(f"sobjects/Case/{created['id']}")["Subject"] == "After expiry"
 
@@ -291,7 +291,7 @@ def test_four_threads_that_meet_an_expired_session_log_in_once(server: Scripted)
         return Reply(401, [{"errorCode": "INVALID_SESSION_ID", "message": "expired"}])
 
     server.on("POST", LOGIN, numbered)
-    server.on("GET", f"{DATA}/query", only_the_second)
+    server.on("GET", f"{DATA}/query/", only_the_second)
     client = SalesforceClient(salesforce_spec(server.url))
     assert client.instance_url == server.url
     with ThreadPoolExecutor(4) as pool:
@@ -304,9 +304,9 @@ def test_nothing_secret_is_in_texts_and_reprs(server: Scripted) -> None:
     """Token and key stay out of every error text, even when a server echoes them, and out of reprs."""
     client = scripted_salesforce(server)
     echo = [{"errorCode": "INVALID_FIELD", "message": f"bad header Bearer {TOKEN}"}]
-    server.on("POST", f"{DATA}/sobjects/Case", Reply(400, echo))
+    server.on("POST", f"{DATA}/sobjects/Case/", Reply(400, echo))
     with pytest.raises(SyncError) as caught:
-        client.post("sobjects/Case", {})
+        client.post("sobjects/Case/", {})
     told = f"{caught.value} {caught.value!r} {client!r} {client._grant!r} {salesforce_spec('x')!r}"
     assert TOKEN not in told
     assert PRIVATE_KEY.splitlines()[1] not in told

@@ -185,10 +185,79 @@ def test_without_a_composite_resource_plain_queries_do(server: Scripted) -> None
         number = 3 if "FROM Case" in unquote(request.query["q"][0]) else 0
         return rows({"expr0": number, "expr1": "2026-11-01T00:00:00.000+0000" if number else None})
 
-    server.on("GET", f"{DATA}/query", counted)
+    server.on("GET", f"{DATA}/query/", counted)
     counts = newest_changes(client, ["Case", "Outage__c"], EARLY)
     assert counts == {"Case": (3, datetime(2026, 11, 1, tzinfo=UTC)), "Outage__c": (0, None)}
     assert len(server.sent("POST", f"{DATA}/composite")) == 1
+
+
+def test_without_aggregates_the_newest_row_and_the_total_do(server: Scripted) -> None:
+    """A server that cannot count is asked for its newest row; `totalSize` is the count."""
+    client = scripted_salesforce(server)
+
+    def simple(request: Request) -> Reply:
+        query = request.query["q"][0]
+        if "COUNT(" in query:
+            return Reply(400, [{"errorCode": "MALFORMED_QUERY", "message": "unexpected token"}])
+        assert query.endswith("ORDER BY SystemModstamp DESC")
+        newest = {"Id": "500b", "SystemModstamp": "2026-11-01T00:00:00.000+0000"}
+        return Reply(200, {"totalSize": 7, "done": True, "records": [newest, {"Id": "500a"}]})
+
+    server.on("GET", f"{DATA}/query/", simple)
+    assert newest_changes(client, ["Case"], EARLY) == {
+        "Case": (7, datetime(2026, 11, 1, tzinfo=UTC))
+    }
+
+
+def test_an_object_without_a_modifier_is_pulled_all_the_same(server: Scripted) -> None:
+    """Fields that we only welcome are left out where Salesforce does not know them."""
+    client = scripted_salesforce(server)
+
+    def sparse(request: Request) -> Reply:
+        for unknown in ("LastModifiedById", "LastModifiedBy.Name", "LastModifiedDate"):
+            if unknown in request.query["q"][0]:
+                column = unknown.partition(".")[0]
+                words = f"No such column '{column}' on entity 'Outage__c'."
+                return Reply(400, [{"errorCode": "INVALID_FIELD", "message": words}])
+        stamp = "2026-11-01T00:00:00.000+0000"
+        return rows({"Id": "a00", "CreatedDate": stamp, "SystemModstamp": stamp, "Name": "x"})
+
+    server.on("GET", f"{DATA}/query/", sparse)
+    window = Window(EARLY, datetime(2027, 1, 1, tzinfo=UTC))
+    ((change,),) = pull_changes(client, "Outage__c", ["Name"], window, with_agent=True)
+    assert (change.record_id, change.agent, change.values) == ("a00", "", {"Name": "x"})
+    with pytest.raises(RefusedError, match=r"Outage__c\.LastModifiedDate"):
+        list(pull_changes(client, "Outage__c", ["LastModifiedDate"], window))
+
+
+def test_a_comment_without_a_readable_author_keeps_their_id(server: Scripted) -> None:
+    """Names of users may be hidden; the comment is read with the author's id."""
+    client = scripted_salesforce(server)
+
+    def nameless(request: Request) -> Reply:
+        if "CreatedBy.Name" in request.query["q"][0]:
+            words = "Didn't understand relationship 'CreatedBy' in field path."
+            return Reply(400, [{"errorCode": "INVALID_FIELD", "message": words}])
+        stamp = "2026-11-01T00:00:00.000+0000"
+        return rows(
+            {"Id": "00a", "ParentId": "500", "CommentBody": "x", "CreatedById": "005",
+             "CreatedDate": stamp, "SystemModstamp": stamp}
+        )  # fmt: skip
+
+    server.on("GET", f"{DATA}/query/", nameless)
+    (comment,) = comments_of(client, "500")
+    assert (comment.agent, comment.agent_id, comment.body) == ("", "005", "x")
+
+
+def test_a_move_on_the_same_host_is_followed(server: Scripted) -> None:
+    """A server that insists on another slash gets it, with method and body intact."""
+    client = scripted_salesforce(server)
+    server.on(
+        "POST", f"{DATA}/sobjects/Case/", Reply(307, None, {"Location": f"{DATA}/sobjects/Case"})
+    )
+    server.on("POST", f"{DATA}/sobjects/Case", Reply(201, {"id": "500x", "success": True}))
+    assert client.post("sobjects/Case/", {"Subject": "x"})["id"] == "500x"
+    assert server.requests[-1].body == {"Subject": "x"}
 
 
 def test_a_broken_chain_of_pages_is_repeated_where_it_broke(

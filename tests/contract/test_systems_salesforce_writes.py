@@ -194,7 +194,7 @@ def test_creates_tell_the_new_ids(world: World, client: SalesforceClient) -> Non
 def test_assignment_rules_run_only_on_creates_without_an_owner(server: Scripted) -> None:
     """An update never hands a record to another owner, and a named owner stays."""
     client = scripted_salesforce(server)
-    server.on("POST", f"{DATA}/sobjects/Case", Reply(201, {"id": "500x", "success": True}))
+    server.on("POST", f"{DATA}/sobjects/Case/", Reply(201, {"id": "500x", "success": True}))
     server.on("PATCH", f"{DATA}/sobjects/Case/500x", Reply(204))
     create_records(client, [RecordCreate("Case", {"Subject": "a"})])
     create_records(client, [RecordCreate("Case", {"Subject": "a", "OwnerId": "005x"})])
@@ -242,7 +242,7 @@ def test_an_answer_with_too_few_rows_is_uncertain(server: Scripted) -> None:
 def test_an_answer_that_names_no_record_is_uncertain(server: Scripted) -> None:
     """201 without an id: the record may be there."""
     client = scripted_salesforce(server)
-    server.on("POST", f"{DATA}/sobjects/Case", Reply(201, {"success": True}))
+    server.on("POST", f"{DATA}/sobjects/Case/", Reply(201, {"success": True}))
     assert _errors(create_records(client, [RecordCreate("Case", {})])) == [UncertainError]
 
 

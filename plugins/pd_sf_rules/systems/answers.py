@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urljoin, urlsplit
 
 # Statuses with which proxies and load balancers tell of passing trouble behind them.
 _FRONT_TROUBLE = frozenset({406, 408, 420})
@@ -84,6 +85,22 @@ def answer_of(response: HttpResponse) -> Answer:
         except ValueError:
             body, readable = response.text[:_MAX_TEXT], False
     return Answer(response.status_code, body, readable, response.headers)
+
+
+def moved_to(response: HttpResponse, method: str, base_url: str) -> str:
+    """Return the path a server moved this request to on its own host, "" if it did not.
+
+    Only statuses that keep the method count (servers that insist on a trailing slash, say). A
+    move to another host is never followed: it would hand over our credentials.
+    """
+    kept = response.status_code in {307, 308} or (
+        method == "GET" and response.status_code in {301, 302}
+    )
+    target = urlsplit(urljoin(f"{base_url}/", response.headers.get("Location", "")))
+    here = urlsplit(base_url)
+    if not kept or (target.scheme, target.netloc) != (here.scheme, here.netloc):
+        return ""
+    return target.path + (f"?{target.query}" if target.query else "")
 
 
 def plain_words(text: str) -> str:

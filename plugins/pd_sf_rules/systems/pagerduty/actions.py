@@ -16,6 +16,12 @@ from pd_sf_rules.errors import (
     UncertainError,
 )
 from pd_sf_rules.model import Values
+from pd_sf_rules.systems.pagerduty.bodies import (
+    NewIncident,
+    changes_body,
+    creation_body,
+    responder,
+)
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.pagerduty.incidents import (
     custom_field_values,
@@ -27,25 +33,17 @@ from pd_sf_rules.systems.pagerduty.refusals import DUPLICATE_KEY
 from pd_sf_rules.systems.results import WriteResult, failed
 
 INCIDENTS_PER_CALL = 250
-
-
-@dataclass(frozen=True, slots=True)
-class NewIncident:
-    """An incident to create. `incident_key` guards against a second one while the first is open.
-
-    Give `assignee_ids` or `escalation_policy_id` or neither (then the service's policy), not both.
-    """
-
-    title: str
-    service_id: str
-    incident_key: str
-    urgency: str | None = None
-    priority_id: str | None = None
-    details: str | None = None
-    escalation_policy_id: str | None = None
-    assignee_ids: Sequence[str] = ()
-    incident_type: str | None = None
-    conference_bridge: Mapping[str, Any] | None = None
+__all__ = [
+    "IncidentUpdate",
+    "NewIncident",
+    "add_note",
+    "add_responders",
+    "create_incident",
+    "publish_status_update",
+    "run_workflow",
+    "set_custom_fields",
+    "update_incidents",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ def create_incident(client: PagerDutyClient, new: NewIncident) -> WriteResult:
         return failed(RefusedError(message, hint="Keep one of the two in the rule's action."))
     doing = f"the incident with key {new.incident_key}"
     try:
-        body = client.post("incidents", {"incident": _new(new)}, doing=doing)
+        body = client.post("incidents", {"incident": creation_body(new)}, doing=doing)
     except RefusedError as refusal:
         return _adopt(client, new, refusal) if refusal.code == DUPLICATE_KEY else failed(refusal)
     except SyncError as error:
@@ -135,8 +133,8 @@ def add_responders(
     message: str = "",
 ) -> WriteResult:
     """Ask users and the people on call of escalation policies to help with an incident."""
-    targets = [_responder("user", one) for one in user_ids]
-    targets += [_responder("escalation_policy", one) for one in escalation_policy_ids]
+    targets = [responder("user", one) for one in user_ids]
+    targets += [responder("escalation_policy", one) for one in escalation_policy_ids]
 
     def send() -> WriteResult:
         requester = client.user_id()
@@ -200,30 +198,6 @@ def _told(body: Any, name: str) -> WriteResult:
     return WriteResult(str(made_id) if made_id else None, None, created=True, values=told)
 
 
-def _new(new: NewIncident) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "type": "incident",
-        "title": new.title,
-        "service": _reference("service", new.service_id),
-        "incident_key": new.incident_key,
-    }
-    if new.urgency:
-        body["urgency"] = new.urgency
-    if new.priority_id:
-        body["priority"] = _reference("priority", new.priority_id)
-    if new.details:
-        body["body"] = {"type": "incident_body", "details": new.details}
-    if new.escalation_policy_id:
-        body["escalation_policy"] = _reference("escalation_policy", new.escalation_policy_id)
-    if new.assignee_ids:
-        body["assignments"] = _assignments(new.assignee_ids)
-    if new.incident_type:
-        body["incident_type"] = {"name": new.incident_type}
-    if new.conference_bridge:
-        body["conference_bridge"] = dict(new.conference_bridge)
-    return body
-
-
 def _adopt(client: PagerDutyClient, new: NewIncident, refusal: SyncError) -> WriteResult:
     try:
         found = incidents_by_key(client, new.incident_key, service_id=new.service_id)
@@ -257,7 +231,7 @@ def _calls(updates: Sequence[IncidentUpdate]) -> Iterator[list[int]]:
 def _update(client: PagerDutyClient, rows: Sequence[IncidentUpdate]) -> list[WriteResult]:
     if len(rows) == 1:
         return [_update_one(client, rows[0])]
-    request = [{"id": row.incident_id, **_changes(row.changes)} for row in rows]
+    request = [{"id": row.incident_id, **changes_body(row.changes)} for row in rows]
     try:
         body = client.put("incidents", {"incidents": request}, doing=f"{len(rows)} updates")
     except (RefusedError, SkippableError, ConfigError) as error:
@@ -285,7 +259,7 @@ def _one_by_one(client: PagerDutyClient, rows: Sequence[IncidentUpdate]) -> list
 
 def _update_one(client: PagerDutyClient, row: IncidentUpdate) -> WriteResult:
     def send() -> WriteResult:
-        request = {"incident": _changes(row.changes)}
+        request = {"incident": changes_body(row.changes)}
         doing = f"an update of incident {row.incident_id}"
         body = client.put(incident_path(row.incident_id), request, doing=doing)
         return WriteResult(row.incident_id, None, values=_incident_of(body))
@@ -298,19 +272,6 @@ def _stops_all(error: SyncError | None) -> bool:
     return isinstance(error, ConnectionConfigError | RateLimitedError)
 
 
-def _changes(changes: Mapping[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {"type": "incident_reference"}
-    for name, value in changes.items():
-        if name in {"priority_id", "escalation_policy_id", "service_id"}:
-            kind = name.removesuffix("_id")
-            body[kind] = _reference(kind, value) if value else None
-        elif name == "assignee_ids":
-            body["assignments"] = _assignments(value)
-        else:
-            body[name] = value
-    return body
-
-
 def _incident_of(body: Any) -> Values:
     raw = body.get("incident") if isinstance(body, Mapping) else None
     return _told_values(raw)
@@ -321,15 +282,3 @@ def _told_values(raw: Any) -> Values:
     if not isinstance(raw, Mapping):
         return {}
     return incident_values(raw) if raw.get("status") else {"id": raw.get("id")}
-
-
-def _reference(kind: str, one: str) -> dict[str, str]:
-    return {"id": one, "type": "priority" if kind == "priority" else f"{kind}_reference"}
-
-
-def _assignments(ids: Sequence[str]) -> list[dict[str, Any]]:
-    return [{"assignee": _reference("user", one)} for one in ids]
-
-
-def _responder(kind: str, one: str) -> dict[str, Any]:
-    return {"responder_request_target": {"id": one, "type": f"{kind}_reference"}}

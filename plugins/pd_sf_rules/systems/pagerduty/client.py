@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from json import dumps, loads
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 import pagerduty
@@ -18,10 +18,9 @@ from pd_sf_rules.connections import ConnectionSpec, checked_url
 from pd_sf_rules.errors import (
     ConnectionConfigError,
     RefusedError,
-    SkippableError,
 )
 from pd_sf_rules.model import ApiUsage
-from pd_sf_rules.systems.answers import Answer, Asked, answer_of
+from pd_sf_rules.systems.answers import Answer, Asked, answer_of, moved_to
 from pd_sf_rules.systems.pagerduty.refusals import error_of
 from pd_sf_rules.systems.pagerduty.token import Token, fetch_token, uses_oauth
 from pd_sf_rules.systems.pagerduty.transport import PagerDutySession
@@ -125,9 +124,13 @@ class PagerDutyClient:
         return self._session.usage()
 
     def user_id(self) -> str:
-        """Return the id of the `From` user, looked up once; "" where PagerDuty knows none."""
+        """Return the id of the `From` user, looked up once; "" where PagerDuty tells none."""
         if self._user_id is None:
-            self._user_id = self._ask_user_id() if self.from_email else ""
+            try:
+                self._user_id = self._ask_user_id() if self.from_email else ""
+            except RefusedError as refusal:
+                _log.warning("the user of connection '%s' is unknown: %s", self.conn_id, refusal)
+                self._user_id = ""
         return self._user_id
 
     def check(self) -> str:
@@ -140,8 +143,8 @@ class PagerDutyClient:
         if not self.from_email:
             return f"PagerDuty at {host} answers; no from_email is set, so a user's key is needed."
         try:
-            known = self.user_id()
-        except (RefusedError, SkippableError) as refusal:
+            known = self._ask_user_id()
+        except RefusedError as refusal:
             return f"PagerDuty at {host} answers; users cannot be read ({refusal})."
         if not known:
             raise ConnectionConfigError(
@@ -199,7 +202,12 @@ class PagerDutyClient:
 
     def _send(self, method: str, path: str, request: Mapping[str, Any]) -> Answer:
         try:
-            return answer_of(self._session.request(method, path, **request))
+            response = self._session.request(method, path, **request)
+            moved = urljoin(self._base_url, moved_to(response, method, self._base_url))
+            if moved.startswith(f"{self._base_url}/"):
+                again = {name: value for name, value in request.items() if name != "params"}
+                response = self._session.request(method, moved, **again)
+            return answer_of(response)
         except pagerduty.Error as error:
             cause = error.__cause__
             return Answer(failure=cause if isinstance(cause, Exception) else error)
@@ -212,7 +220,6 @@ class PagerDutyClient:
             for user in page:
                 if str(user.get("email") or "").lower() == wanted:
                     return str(user.get("id") or "")
-        _log.warning("no PagerDuty user has the address of connection '%s'", self.conn_id)
         return ""
 
     def _without_secrets(self, answer: Answer) -> Answer:

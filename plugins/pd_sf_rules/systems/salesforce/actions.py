@@ -178,7 +178,7 @@ def _update_one(client: SalesforceClient, row: RecordUpdate) -> WriteResult:
 
 
 def _create_one(client: SalesforceClient, row: RecordCreate) -> WriteResult:
-    path = f"sobjects/{soql.name(row.object)}"
+    path = f"sobjects/{soql.name(row.object)}/"
     answer = client.post(path, _checked(row.fields), headers=row.headers, doing=f"the {row.doing}")
     if not isinstance(answer, Mapping) or not answer.get("id"):
         raise UncertainError(f"Salesforce's answer to the {row.doing} names no record.")

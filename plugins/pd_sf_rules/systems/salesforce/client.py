@@ -15,7 +15,7 @@ import requests
 from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.errors import RateLimitedError, RefusedError, SkippableError
 from pd_sf_rules.model import ApiUsage
-from pd_sf_rules.systems.answers import Answer, Asked, answer_of
+from pd_sf_rules.systems.answers import Answer, Asked, answer_of, moved_to
 from pd_sf_rules.systems.salesforce.refusals import error_of
 from pd_sf_rules.systems.waiting import settled
 
@@ -93,7 +93,7 @@ class SalesforceClient:
     def query(self, soql: str, *, doing: str = "") -> Iterator[list[dict[str, Any]]]:
         """Yield the pages of a query, following `nextRecordsUrl` to the end."""
         doing = doing or "a query"
-        body = self.get("query", {"q": soql}, doing=doing)
+        body = self.get("query/", {"q": soql}, doing=doing)
         seen: set[str] = set()
         while isinstance(body, Mapping):
             yield [row for row in body.get("records") or [] if isinstance(row, dict)]
@@ -165,7 +165,8 @@ class SalesforceClient:
         reads: bool = False,
     ) -> Any:
         write = method != "GET" and not reads
-        of_target = path.startswith("sobjects/") and path.count("/") == 2 and "describe" not in path
+        parts = path.strip("/").split("/")
+        of_target = parts[0] == "sobjects" and len(parts) == 3 and parts[2] != "describe"
         asked = Asked(self.conn_id, doing or f"{method} {path.partition('?')[0]}", write, of_target)
         request: dict[str, Any] = {"params": params, "json": body, "headers": dict(headers or {})}
         answer = settled(
@@ -193,7 +194,11 @@ class SalesforceClient:
                 f"This run may make {self._call_limit} Salesforce calls, and has.", retry_after=60.0
             )
         try:
-            return answer_of(direct.send(method, path, **request))
+            response = direct.send(method, path, **request)
+            moved = moved_to(response, method, direct.instance_url)
+            if moved:
+                response = direct.send(method, moved, **{**request, "params": None})
+            return answer_of(response)
         except requests.RequestException as error:
             return Answer(failure=error)
 

@@ -12,6 +12,7 @@ from pd_sf_rules.systems.results import WriteResult, failed
 from pd_sf_rules.systems.salesforce import soql
 from pd_sf_rules.systems.salesforce.actions import RecordCreate, create_records
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
+from pd_sf_rules.systems.salesforce.refusals import naming, unknown_name
 from pd_sf_rules.systems.salesforce.rows import instant, person, record_id
 
 _FIELDS = (
@@ -20,7 +21,6 @@ _FIELDS = (
     "CommentBody",
     "IsPublished",
     "CreatedById",
-    "CreatedBy.Name",
     "CreatedDate",
     "SystemModstamp",
 )
@@ -93,9 +93,22 @@ def _without_case(comment: NewComment, result: WriteResult) -> WriteResult:
 
 
 def _comments(client: SalesforceClient, where: str) -> Iterator[list[Comment]]:
-    query = soql.select(_FIELDS, "CaseComment", where=where, order="SystemModstamp, Id")
-    for rows in client.query(query, doing="the query of CaseComment"):
-        yield [_comment(row) for row in rows]
+    try:
+        for rows in _query(client, [*_FIELDS, "CreatedBy.Name"], where):
+            yield [_comment(row) for row in rows]
+    except RefusedError as refusal:
+        if not unknown_name(refusal).lower().startswith("createdby"):
+            raise naming("CaseComment", refusal) from None
+        # The author's name is not readable here: their id has to do.
+        for rows in _query(client, _FIELDS, where):
+            yield [_comment(row) for row in rows]
+
+
+def _query(
+    client: SalesforceClient, fields: Sequence[str], where: str
+) -> Iterator[list[dict[str, Any]]]:
+    query = soql.select(fields, "CaseComment", where=where, order="SystemModstamp, Id")
+    yield from client.query(query, doing="the query of CaseComment")
 
 
 def _comment(row: Mapping[str, Any]) -> Comment:

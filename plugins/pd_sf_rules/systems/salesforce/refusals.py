@@ -6,7 +6,7 @@ HTML or nothing of whatever stands in front of it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -24,6 +24,11 @@ from pd_sf_rules.errors import (
 from pd_sf_rules.systems.answers import Answer, Asked, plain_words
 from pd_sf_rules.systems.waiting import seconds_asked
 
+_UNKNOWN = re.compile(
+    r"No such (?:column|relation) '([^']+)'"
+    r"|Didn't understand relationship '([^']+)'"
+    r"|sObject type '([^']+)' is not supported"
+)
 _PASSING = frozenset(
     {
         "UNABLE_TO_LOCK_ROW",
@@ -84,6 +89,21 @@ def row_error(errors: Any, doing: str, *, of_target: bool) -> SyncError:
     return RefusedError(
         f"Salesforce refused {doing}: {words}", code=code, status=200, hint=_HINTS.get(code, "")
     )
+
+
+def naming(object_name: str, refusal: RefusedError) -> RefusedError:
+    """Say which object and field a query was refused for, where Salesforce tells."""
+    wrong = unknown_name(refusal)
+    where = object_name if wrong in {"", object_name} else f"{object_name}.{wrong}"
+    return RefusedError(
+        f"{where}: {refusal.message}", code=refusal.code, status=refusal.status, hint=refusal.hint
+    )
+
+
+def unknown_name(refusal: RefusedError) -> str:
+    """Return the field, relationship or object that Salesforce does not know, "" if it tells none."""
+    found = _UNKNOWN.search(refusal.message)
+    return next((one for one in found.groups() if one), "") if found else ""
 
 
 def was_not_sent(failure: Exception) -> bool:
@@ -169,7 +189,7 @@ def _refusal(answer: Answer, asked: Asked) -> SyncError:
 
 
 def _first(body: Any) -> Mapping[str, Any]:
-    row = body[0] if isinstance(body, Sequence) and not isinstance(body, str) and body else body
+    row = body[0] if isinstance(body, list) and body else body
     return row if isinstance(row, Mapping) else {}
 
 
@@ -182,7 +202,10 @@ def _words(body: Any) -> str:
 def _words_of(row: Mapping[str, Any]) -> str:
     code = str(row.get("errorCode") or row.get("statusCode") or row.get("error") or "")
     message = str(row.get("message") or row.get("error_description") or "")
-    fields = [str(one) for one in row.get("fields") or [] if str(one) not in message]
+    named = row.get("fields")
+    fields = (
+        [str(one) for one in named if str(one) not in message] if isinstance(named, list) else []
+    )
     told = plain_words(
         message.rpartition("ERROR at Row")[2] if "ERROR at Row" in message else message
     )

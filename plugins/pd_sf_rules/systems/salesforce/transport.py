@@ -114,7 +114,7 @@ class DirectSalesforce(Salesforce):
             session=session,
             version=version,
         )
-        self.token = token
+        self.instance_url = instance_url
         self.headers.pop("X-PrettyPrint", None)
         self._hardened = session
         session.serve(instance_url)
