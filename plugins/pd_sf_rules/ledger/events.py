@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, select, tuple_, update
 
 from pd_sf_rules.ledger.columns import as_json
 from pd_sf_rules.ledger.inserts import chunks, insert
@@ -182,6 +182,36 @@ def find_events(
     else:
         query = query.order_by(events.c.occurred_at.desc(), events.c.seq.desc())
     return [_stored(row) for row in c.execute(query.limit(limit)).mappings()]
+
+
+def judged_events(
+    c: Connection,
+    integration: str,
+    *,
+    since: datetime,
+    until: datetime,
+    after: StoredEvent | None = None,
+    limit: int = 500,
+) -> list[StoredEvent]:
+    """The next events behind `after` that rules judged, oldest first; both bounds of occurred_at inclusive.
+
+    An integration's echoes, baselines, comments and notes were not judged, and are not among them.
+    """
+    place = tuple_(events.c.occurred_at, events.c.seq)
+    query = (
+        select(events)
+        .where(
+            events.c.integration == integration,
+            events.c.occurred_at.between(since, until),
+            events.c.state == EVALUATED,
+            events.c.id.not_like("notes:%"),
+        )
+        .order_by(events.c.occurred_at, events.c.seq)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(place > (after.occurred_at, after.seq))
+    return [_stored(row) for row in c.execute(query).mappings()]
 
 
 def _payload(event: Event) -> dict[str, Any]:

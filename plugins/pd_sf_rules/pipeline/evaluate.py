@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from pd_sf_rules.ledger import actions, events, links
-from pd_sf_rules.ledger import rulesets as versions
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Action, Event, Link, Source, Values, Verdict
 from pd_sf_rules.pipeline.rulebook import Rulebook
-from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.pipeline.run import Run
 from pd_sf_rules.planning.planner import plan
 from pd_sf_rules.systems.pagerduty.incidents import fetch_incidents
 from pd_sf_rules.systems.salesforce.changes import fetch_records
 
 BATCH = 500
+LINKED = "linked"
+"""Where the detail of a judged PagerDuty event keeps what the rules saw of its linked records, by object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def evaluate(run: Run, rulebook: Rulebook, source: Source) -> dict[str, int]:
             return counts
         judged = judge(run, rulebook, pending)
         with run.ledger.begin() as c:
-            _write(c, run, rulebook, judged)
+            _write(c, run, judged)
         counts["evaluated"] += len(judged)
         counts["matched"] += sum(any(v.matched for v in one.verdicts) for one in judged)
         counts["planned"] += sum(len(one.actions) for one in judged)
@@ -56,20 +57,17 @@ def judge(run: Run, rulebook: Rulebook, pending: Sequence[Event]) -> list[Judged
     for bare in pending:
         linked = pairs.get(bare.id, [])
         of_event = {link.object: records.get(link.record_id, {}) for link in reversed(linked)}
-        event = _completed(bare, linked, incidents)
+        event = _completed(bare, linked, incidents, of_event)
         outcome = rulebook.compiled.evaluate(event, of_event)
         judged.append(Judged(event, outcome.verdicts, plan(event, outcome.matches)))
     return judged
 
 
-def _write(c: Connection, run: Run, rulebook: Rulebook, judged: Iterable[Judged]) -> None:
+def _write(c: Connection, run: Run, judged: Iterable[Judged]) -> None:
+    """Write verdicts and plan of each event; where another process judged it first, its plan stands alone."""
     for one in judged:
-        actions.add_actions(c, one.actions)
-        events.mark_evaluated(c, one.event, one.verdicts, run_id=run.id)
-    for ruleset in rulebook.rulesets:
-        versions.remember(
-            c, ruleset.path, ruleset.name, ruleset.version, ruleset.text, now=utc_now()
-        )
+        if events.mark_evaluated(c, one.event, one.verdicts, run_id=run.id):
+            actions.add_actions(c, one.actions)
 
 
 def _pairs(c: Connection, run: Run, pending: Sequence[Event]) -> dict[str, list[Link]]:
@@ -86,9 +84,18 @@ def _pairs(c: Connection, run: Run, pending: Sequence[Event]) -> dict[str, list[
     }
 
 
-def _completed(event: Event, linked: Sequence[Link], incidents: Mapping[str, Values]) -> Event:
+def _completed(
+    event: Event,
+    linked: Sequence[Link],
+    incidents: Mapping[str, Values],
+    records: Mapping[str, Values],
+) -> Event:
+    """Return the event with the other side as it was judged: the incident, or `detail["linked"]` by object."""
     made_by = tuple(dict.fromkeys(link.ruleset for link in linked if link.ruleset))
-    if event.source == PAGERDUTY or not linked:
+    if event.source == PAGERDUTY:
+        seen = {name: dict(values) for name, values in records.items()}
+        return replace(event, linked_by=made_by, detail={**event.detail, LINKED: seen})
+    if not linked:
         return replace(event, linked_by=made_by)
     found = [incidents[link.incident_id] for link in linked if link.incident_id in incidents]
     return replace(event, linked_by=made_by, incident=_current(found))
