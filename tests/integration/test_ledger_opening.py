@@ -159,7 +159,7 @@ def test_refusals_of_the_server_are_config_errors(postgres_server: PostgresServe
         error = _refusal(url)
         assert isinstance(error, ConfigError), error
         assert words in str(error)
-        assert "Ledger postgresql+psycopg2://" in str(error)
+        assert "Ledger postgresql://" in str(error)
 
 
 def test_user_without_the_right_to_make_tables_is_told(postgres_server: PostgresServer) -> None:

@@ -49,8 +49,9 @@ def parse_url(url: str) -> URL:
 
 
 def shown(url: URL) -> str:
-    """The URL with its password masked, for error texts and logs."""
-    return url.difference_update_query(("password", "passfile")).render_as_string(
+    """The URL without its driver and with its password masked, for error texts and logs."""
+    plain = url.set(drivername=url.get_backend_name())
+    return plain.difference_update_query(("password", "passfile")).render_as_string(
         hide_password=True
     )
 

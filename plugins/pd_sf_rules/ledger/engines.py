@@ -74,6 +74,7 @@ def _sqlite_engine(url: URL) -> Engine:
         raw.isolation_level = None  # transactions are begun below, never by the driver
         raw.execute("PRAGMA foreign_keys = ON")
         raw.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut, not only a kill
+        raw.execute("PRAGMA journal_size_limit = 67108864")  # give back the disk of a storm's log
         if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             raw.execute("PRAGMA journal_mode = WAL")
         entry.info["file"] = _identity(path)
