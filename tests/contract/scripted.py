@@ -25,13 +25,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `body` is sent as JSON unless it is text or bytes; `cut` closes in the middle of it."""
+    """An answer. `body` is sent as JSON unless it is text or bytes.
+
+    `cut` closes the connection in the middle of it, `hang_up` after it without a word.
+    """
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     date: bool = True
     cut: bool = False
+    hang_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Scripted:
         self.url = url
         self.requests: list[Request] = []
         self.over = threading.Event()
+        self.hung_up = threading.Event()
         self.closing: list[Callable[[], None]] = []
         self._scripts: dict[tuple[str, str], Script] = {}
         self._counts: dict[tuple[str, str], int] = {}
@@ -118,6 +123,10 @@ class _Exchange(BaseHTTPRequestHandler):
         """Answer a PATCH."""
         self._answer()
 
+    def do_CONNECT(self) -> None:
+        """Refuse to be a proxy, on the record."""
+        self._answer()
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's own name
         """Keep the test output quiet."""
 
@@ -138,7 +147,8 @@ class _Exchange(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        return Request(self.command, parts.path, parse_qs(parts.query), headers, _parsed(raw))
+        path = self.path if self.command == "CONNECT" else parts.path
+        return Request(self.command, path, parse_qs(parts.query), headers, _parsed(raw))
 
     def _send(self, reply: Reply) -> None:
         raw = reply.body if isinstance(reply.body, bytes) else _text(reply.body).encode()
@@ -152,7 +162,10 @@ class _Exchange(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw[: len(raw) // 2] if reply.cut else raw)
-        self.close_connection = self.close_connection or reply.cut
+        if reply.cut or reply.hang_up:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.script.hung_up.set()
 
 
 def _parsed(raw: bytes) -> Any:

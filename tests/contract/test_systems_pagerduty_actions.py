@@ -218,6 +218,27 @@ def test_one_bad_row_does_not_fail_the_others(world: World, client: PagerDutyCli
     assert fetch_incidents(client, [good])[good]["title"] == "New"
 
 
+def test_a_bad_row_among_many_costs_few_calls(world: World, client: PagerDutyClient) -> None:
+    """A refused bulk call is tried in halves: one bad row of sixteen does not cost sixteen calls."""
+    ids = [_page(client, f"sf-{n}") for n in range(16)]
+    world.person("Ana Lopez").resolve(ids[5])
+    before = client.usage().calls
+    results = update_incidents(client, [IncidentUpdate(one, {"title": "New"}) for one in ids])
+    assert [type(one.error) for one in results if one.error] == [SkippableError]
+    assert isinstance(results[5].error, SkippableError)
+    assert client.usage().calls - before == 9
+
+
+def test_a_server_without_bulk_updates_is_written_row_by_row(server: Scripted) -> None:
+    """405 on the bulk call: each row by its own address, with its own result."""
+    server.on("PUT", "/incidents", Reply(405, None))
+    server.on("PUT", "/incidents/Q0", Reply(200, {"incident": {"id": "Q0", "status": "resolved"}}))
+    client = scripted_pagerduty(server)
+    results = update_incidents(client, [IncidentUpdate(f"Q{n}", {"title": "x"}) for n in range(3)])
+    assert _errors(results) == [None, SkippableError, SkippableError]
+    assert len(server.requests) == 4
+
+
 def test_two_updates_of_one_incident_keep_their_order(
     world: World, client: PagerDutyClient
 ) -> None:
@@ -308,6 +329,18 @@ def test_the_other_actions_reach_the_incident(world: World, client: PagerDutyCli
     assert result.values[f"custom_fields.{field}"] == "500x"
     values = fetch_incidents(client, [incident], custom_fields=True)[incident]
     assert values[f"custom_fields.{field}"] == "500x"
+
+
+def test_custom_fields_are_asked_for_where_the_incident_has_none(server: Scripted) -> None:
+    """An answer without `custom_fields` costs one more request, and an account without them nothing."""
+    client = scripted_pagerduty(server)
+    server.on("GET", "/incidents/Q1", Reply(200, {"incident": {"id": "Q1", "status": "triggered"}}))
+    rows = [{"name": "sf_case", "value": "500x"}]
+    server.on("GET", "/incidents/Q1/custom_fields/values", Reply(200, {"custom_fields": rows}))
+    values = fetch_incidents(client, ["Q1"], custom_fields=True)["Q1"]
+    assert values["custom_fields.sf_case"] == "500x"
+    server.on("GET", "/incidents/Q1/custom_fields/values", Reply(402, None))
+    assert fetch_incidents(client, ["Q1"], custom_fields=True)["Q1"]["status"] == "triggered"
 
 
 def test_responders_need_a_known_user(server: Scripted) -> None:

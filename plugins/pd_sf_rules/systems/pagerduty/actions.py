@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import quote
 
 from pd_sf_rules.errors import (
-    ConfigError,
     ConnectionConfigError,
     RateLimitedError,
     RefusedError,
@@ -84,7 +83,7 @@ def update_incidents(
 ) -> list[WriteResult]:
     """Update incidents, up to 250 a call; results in the order of `updates`.
 
-    PagerDuty takes all of a call or none: when it refuses one, each is settled alone, so that one bad
+    PagerDuty takes all of a call or none: what it refuses is tried in smaller parts, so that one bad
     row does not fail the others. An incident that is gone or resolved already is a SkippableError.
     """
     results: dict[int, WriteResult] = {}
@@ -229,15 +228,15 @@ def _calls(updates: Sequence[IncidentUpdate]) -> Iterator[list[int]]:
 
 
 def _update(client: PagerDutyClient, rows: Sequence[IncidentUpdate]) -> list[WriteResult]:
+    """Update by one bulk call; what is refused together is tried in halves, down to single rows."""
     if len(rows) == 1:
         return [_update_one(client, rows[0])]
     request = [{"id": row.incident_id, **changes_body(row.changes)} for row in rows]
     try:
         body = client.put("incidents", {"incidents": request}, doing=f"{len(rows)} updates")
-    except (RefusedError, SkippableError, ConfigError) as error:
-        if isinstance(error, ConnectionConfigError):
-            return [failed(error)] * len(rows)
-        return _one_by_one(client, rows)
+    except (RefusedError, SkippableError) as refusal:
+        bulk = not (isinstance(refusal, RefusedError) and refusal.status == 405)
+        return _in_parts(client, rows, len(rows) // 2 if bulk else 1)
     except SyncError as error:
         return [failed(error)] * len(rows)
     told = body.get("incidents") if isinstance(body, Mapping) else None
@@ -248,12 +247,16 @@ def _update(client: PagerDutyClient, rows: Sequence[IncidentUpdate]) -> list[Wri
     ]
 
 
-def _one_by_one(client: PagerDutyClient, rows: Sequence[IncidentUpdate]) -> list[WriteResult]:
+def _in_parts(
+    client: PagerDutyClient, rows: Sequence[IncidentUpdate], size: int
+) -> list[WriteResult]:
     results: list[WriteResult] = []
     stop: SyncError | None = None
-    for row in rows:
-        results.append(failed(stop) if stop else _update_one(client, row))
-        stop = results[-1].error if _stops_all(results[-1].error) else None
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        answers = [failed(stop)] * len(part) if stop else _update(client, part)
+        results += answers
+        stop = next((one.error for one in answers if _stops_all(one.error)), None)
     return results
 
 

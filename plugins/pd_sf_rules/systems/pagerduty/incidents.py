@@ -1,15 +1,17 @@
 """Incidents as flat values, named as rulesets name them."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pd_sf_rules.errors import SkippableError
+from pd_sf_rules.errors import RefusedError, SkippableError
 from pd_sf_rules.model import Values
 from pd_sf_rules.systems.pagerduty.client import PAGE_LIMIT, PagerDutyClient
 
 OPEN_STATUSES = ("triggered", "acknowledged")
 _FEW = 10
+_log = logging.getLogger(__name__)
 
 
 def incident_values(raw: Mapping[str, Any]) -> Values:
@@ -128,7 +130,23 @@ def _fetch_one(client: PagerDutyClient, incident_id: str, *, custom_fields: bool
     except SkippableError:
         return None
     raw = body.get("incident") if isinstance(body, Mapping) else None
-    return incident_values(raw) if isinstance(raw, Mapping) else None
+    if not isinstance(raw, Mapping):
+        return None
+    values = dict(incident_values(raw))
+    if custom_fields and "custom_fields" not in raw:
+        values |= _fetch_custom_fields(client, incident_id)
+    return values
+
+
+def _fetch_custom_fields(client: PagerDutyClient, incident_id: str) -> dict[str, Any]:
+    """Ask for the values by themselves; {} in an account that has no custom fields."""
+    path = incident_path(incident_id, "custom_fields", "values")
+    try:
+        body = client.get(path, doing=f"the custom fields of {incident_id}")
+    except (SkippableError, RefusedError) as refusal:
+        _log.debug("no custom fields: %s", refusal)
+        return {}
+    return custom_field_values(body.get("custom_fields") if isinstance(body, Mapping) else None)
 
 
 def _assignees(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -82,6 +82,7 @@ class PagerDutySession(RestApiV2Client):
         """Note clock and limits, and take away from the client what it would treat wrongly."""
         self.clock.observe(response.headers.get("Date"))
         self._note_limit(response)
+        self.cookies.clear()
         if response.status_code in {401, 429} or 300 <= response.status_code < 400:
             raise ReceivedError(response)
 
