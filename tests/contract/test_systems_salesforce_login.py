@@ -222,6 +222,17 @@ def test_trouble_at_the_login_host_is_met_by_asking_again(server: Scripted) -> N
     assert SalesforceClient(salesforce_spec(server.url)).instance_url == server.url
 
 
+def test_a_401_that_no_oauth_server_sent_is_passing(server: Scripted) -> None:
+    """Only an OAuth error is a refusal of the login; a stray 401 is asked again."""
+    good = Reply(200, {"access_token": TOKEN, "instance_url": server.url})
+    stray = Reply(401, [{"errorCode": "INVALID_SESSION_ID", "message": "x"}])
+    server.on("POST", LOGIN, stray, good)
+    assert SalesforceClient(salesforce_spec(server.url)).instance_url == server.url
+    server.on("POST", LOGIN, stray)
+    with pytest.raises(ConnectionConfigError, match="HTTP 401"):
+        SalesforceClient(salesforce_spec(server.url)).check()
+
+
 def test_a_login_host_in_lasting_trouble_is_retryable(server: Scripted) -> None:
     """Three 503 in a row raise RetryableError, and a login limit RateLimitedError."""
     server.on("POST", LOGIN, Reply(503, "<html>maintenance</html>"))

@@ -61,6 +61,15 @@ class Answer:
         front = self.status in _FRONT_TROUBLE
         return self.failure is not None or self.status >= 500 or strange or front
 
+    @property
+    def settled_login(self) -> bool:
+        """Say whether a token endpoint has spoken: a token, an OAuth refusal, or a limit.
+
+        Anything else (a 401 without an OAuth error, say) comes from something in front of it.
+        """
+        told = self.body.get("error") if isinstance(self.body, Mapping) else None
+        return not self.trouble and (self.ok or self.status == 429 or isinstance(told, str))
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

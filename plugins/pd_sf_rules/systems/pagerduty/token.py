@@ -46,7 +46,7 @@ def fetch_token(spec: ConnectionSpec, timeout: float) -> Token:
     answer = Answer()
     for attempt in range(1, READ_ATTEMPTS + 1):
         answer = _ask(url, _form(spec), timeout)
-        if not answer.trouble:
+        if answer.settled_login:
             break
         if attempt < READ_ATTEMPTS:
             time.sleep(pause_before(attempt))

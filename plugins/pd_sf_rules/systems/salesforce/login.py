@@ -188,7 +188,7 @@ def _ask(spec: ConnectionSpec, session: HardenedSession, form: Mapping[str, str]
             answer = answer_of(session.request("POST", url, data=dict(form)))
         except requests.RequestException as error:
             answer = Answer(failure=error)
-        if not answer.trouble:
+        if answer.settled_login:
             break
         if attempt < READ_ATTEMPTS:
             time.sleep(pause_before(attempt))
