@@ -32,6 +32,7 @@ from sandbox.world import World
 ROOT = Path(__file__).resolve().parents[2]
 DIRECTIONS: tuple[Direction, ...] = ("salesforce", "pagerduty", "notes")
 OUR_PAGERDUTY_USER = "PUSYNC1"
+OUR_NAME = "Salesforce Sync"
 OUR_SALESFORCE_USER = "pagerduty-sync@acme.example"
 
 HIGH = {"field": "Case.Priority", "operation": "equals", "value": "High"}
@@ -71,6 +72,7 @@ BEHIND = timedelta(hours=6)
 """How far the simulated systems' clock is behind this machine's, so that a test can let hours pass."""
 
 PAGE_HIGH = rule("Page", HIGH, PAGE)
+PAGE_NEW = rule("Page", {"all": [HIGH, CREATED]}, PAGE)
 
 
 @dataclass(slots=True)
@@ -122,6 +124,11 @@ class PipelineWorld:
         if self._ledger is not None:
             self._ledger.close()
 
+    def forget_ledger(self) -> None:
+        """Open the ledger anew at the next use."""
+        self.close()
+        self._ledger = None
+
     # what the person who runs it writes
 
     def rules(self, *rules: Mapping[str, Any], file: str = "a.yaml", **head: Any) -> Path:
@@ -156,9 +163,9 @@ class PipelineWorld:
         return open_run(load_integration("default"), self.ledger)
 
     def sync(self, *directions: Direction) -> Pass:
-        """One pass over these directions (default: all), as `pdsf sync` makes it."""
+        """One pass over these directions (default: all that are switched on), as `pdsf sync` makes it."""
         runs, errors = [], []
-        for direction in directions or DIRECTIONS:
+        for direction in directions or self._switched_on():
             with self.run() as run:
                 told, error = sync(run, direction)
             runs.append(told)
@@ -166,12 +173,19 @@ class PipelineWorld:
                 errors.append(error)
         return Pass(runs, errors)
 
-    def settle(self, passes: int = 3) -> Pass:
+    def _switched_on(self) -> tuple[Direction, ...]:
+        comments = load_integration("default").comments
+        crossing = comments.salesforce_to_pagerduty or comments.pagerduty_to_salesforce
+        return DIRECTIONS if crossing else DIRECTIONS[:2]
+
+    def settle(self, passes: int = 2) -> Pass:
         """Some passes, the last of which must find nothing to do and write nothing."""
         for _ in range(passes - 1):
             self.sync()
         with self.silence():
-            return self.sync()
+            last = self.sync()
+        assert [e for e in self.events("evaluated") if e.agent == OUR_NAME] == []
+        return last
 
     @contextmanager
     def silence(self) -> Iterator[None]:
@@ -209,12 +223,18 @@ class PipelineWorld:
 
     def paged(self, *rules: Mapping[str, Any], **fields: Any) -> tuple[str, str]:
         """A Case with its incident: (record id, incident id); `rules` are in force beside the paging one."""
-        self.rules(PAGE_HIGH, *rules)
+        self.rules(PAGE_NEW, *rules)
         self.sync()
         case_id = self.case(**fields)
         self.sync()
         (link,) = self.links_of(case_id)
         return case_id, link.incident_id
+
+    def link(self, record_id: str, incident_id: str, object_name: str = "Case") -> None:
+        """Somebody links a record and an incident by hand."""
+        link = Link("default", object_name, record_id, incident_id, "", datetime.now(UTC))
+        with self.ledger.begin() as c:
+            links.add_link(c, link)
 
     # looking
 

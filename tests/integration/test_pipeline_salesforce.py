@@ -113,7 +113,7 @@ def test_a_creation_counts_as_a_change_from_blank(world: PipelineWorld) -> None:
 
 
 def test_an_old_record_seen_first_has_not_changed(world: PipelineWorld) -> None:
-    """An old record that is touched for the first time since the start has no old values: its values become the baseline."""
+    """An old record that is touched for the first time since the start has no old values: they become the baseline."""
     old = world.case(Priority="High", Status="New")
     world.rules(rule("Page", became("Case.Priority", "High"), PAGE))
     world.clock.pass_(hours=1)

@@ -2,20 +2,22 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from pd_sf_rules.errors import SyncError
-from pd_sf_rules.ledger import actions, links
+from pd_sf_rules.ledger import actions, links, snapshots
 from pd_sf_rules.ledger.actions import StoredAction
-from pd_sf_rules.model import Action
+from pd_sf_rules.model import PAGERDUTY, Action, Link
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.effects import creations, extras, incidents, notes, records
-from pd_sf_rules.pipeline.prepare import Task, prepare
+from pd_sf_rules.pipeline.prepare import RESOLVED, Task, prepare
+from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT
 from pd_sf_rules.pipeline.rulebook import load_rulebook
 from pd_sf_rules.pipeline.run import Direction, Run, is_dead, owner, utc_now
+from pd_sf_rules.pipeline.storms import through_the_breakers
 from pd_sf_rules.planning import kinds
 from pd_sf_rules.planning.order import Pair, group_by_pair, next_actions
 
@@ -114,17 +116,20 @@ def _carry_out_family(run: Run, effect: Effect, tasks: Sequence[Task]) -> None:
 def _choose(
     run: Run, direction: Direction, eagerly: Callable[[StoredAction], bool]
 ) -> list[StoredAction]:
-    now = utc_now()
-    with run.ledger.read() as c:
-        waiting = actions.open_actions(c, run.name)
-        pairs = _pairs(c, run, waiting)
-    chosen = next_actions(
-        pairs,
-        now,
-        may_run=lambda a: _belongs(a, direction),
-        is_due=lambda a: outcomes.is_due(a, now, eager=eagerly(a)),
-    )
-    return chosen[:WAVE]
+    while True:
+        now = utc_now()
+        with run.ledger.read() as c:
+            waiting = actions.open_actions(c, run.name)
+            pairs = _pairs(c, run, waiting)
+        chosen = next_actions(
+            pairs,
+            now,
+            may_run=lambda a: _belongs(a, direction),
+            is_due=lambda a: outcomes.is_due(a, now, eager=eagerly(a)),  # noqa: B023 - used at once
+        )
+        going = through_the_breakers(run, chosen)
+        if going or not chosen:
+            return going[:WAVE]
 
 
 def _belongs(action: Action, direction: Direction) -> bool:
@@ -147,22 +152,33 @@ def _pairs(c: Connection, run: Run, waiting: Sequence[StoredAction]) -> list[Pai
         linked = of_incident.get(incident_id, [])
         return linked[0].record_id if linked else incident_id
 
+    resolved = _resolved(c, run, [*of_incident.values(), *of_record.values()])
     pairs = group_by_pair(waiting, pair_of)
     for pair in pairs.values():
-        of_pair = pair.actions
-        linked = any(
-            of_record.get(a.record_id or "") or of_incident.get(a.incident_id or "")
-            for a in of_pair
-        )
-        pair.has_incident = linked or any(a.incident_id for a in of_pair)
-        pair.has_record = linked or any(a.record_id for a in of_pair)
+        linked = [
+            link
+            for a in pair.actions
+            for link in (
+                *of_record.get(a.record_id or "", ()),
+                *of_incident.get(a.incident_id or "", ()),
+            )
+        ]
+        pair.has_incident = any(link.incident_id not in resolved for link in linked)
+        pair.has_record = bool(linked)
     return list(pairs.values())
+
+
+def _resolved(c: Connection, run: Run, linked: Iterable[Sequence[Link]]) -> set[str]:
+    """Return the linked incidents that were resolved when they were last seen."""
+    ids = {link.incident_id for some in linked for link in some}
+    seen = snapshots.get_snapshots(c, run.name, PAGERDUTY, INCIDENT, ids)
+    return {i for i, snapshot in seen.items() if snapshot.values.get("status") == RESOLVED}
 
 
 def _take_over(run: Run) -> None:
     """Give back what a process of this host claimed and, being dead, will never conclude."""
     with run.ledger.read() as c:
-        claimed = [a for a in actions.open_actions(c, run.name) if a.state == "claimed"]
+        claimed = actions.open_actions(c, run.name, state="claimed")
     orphans = [a.id for a in claimed if a.claimed_by and is_dead(a.claimed_by)]
     if orphans:
         with run.ledger.begin() as c:
@@ -170,13 +186,19 @@ def _take_over(run: Run) -> None:
 
 
 def _until_next_try(run: Run, direction: Direction) -> float | None:
-    """Return the seconds until the next try of this direction is due; None when nothing waits for one."""
+    """Return the seconds until the next try of this direction is due; None when nothing waits for one.
+
+    What is due already waits for something else, and a text without a pair may wait for ever.
+    """
     now = utc_now()
     with run.ledger.read() as c:
         times = [
             a.retry_at
-            for a in actions.open_actions(c, run.name)
-            if a.state == "pending" and a.retry_at is not None and _belongs(a, direction)
+            for a in actions.open_actions(c, run.name, state="pending")
+            if a.retry_at is not None
+            and a.retry_at > now
+            and a.error_kind != outcomes.UNLINKED
+            and _belongs(a, direction)
         ]
     if not times:
         return None
@@ -186,7 +208,7 @@ def _until_next_try(run: Run, direction: Direction) -> float | None:
 def _counts(run: Run, direction: Direction) -> dict[str, int]:
     with run.ledger.read() as c:
         touched = actions.find_actions(c, integration=run.name, run_id=run.id, limit=1_000_000)
-        waiting = actions.open_actions(c, run.name)
+        waiting = actions.open_actions(c, run.name, state="pending")
     states = [stored.state for stored in touched if _belongs(stored, direction)]
     return {
         "applied": states.count("applied"),

@@ -11,7 +11,7 @@ from pd_sf_rules.ledger import events, links
 from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.model import SALESFORCE, Action, Event, Link, Values
 from pd_sf_rules.pipeline.run import Run
-from pd_sf_rules.planning.kinds import CREATE_INCIDENT, needs_incident
+from pd_sf_rules.planning.kinds import CREATE_INCIDENT, CREATE_RECORD, needs_incident
 from pd_sf_rules.rules.templates import names, render_params, template_context
 from pd_sf_rules.systems.pagerduty.incidents import fetch_incidents
 from pd_sf_rules.systems.salesforce.changes import fetch_records
@@ -39,9 +39,8 @@ class Task:
         if self.event.source == SALESFORCE and self.event.record_id:
             return [(self.event.object or "", self.event.record_id)]
         wanted = (self.action.object or "").casefold()
-        return [
-            (link.object, link.record_id) for link in self.links if link.object.casefold() == wanted
-        ]
+        mine = [link for link in self.links if link.object.casefold() == wanted]
+        return list(dict.fromkeys((link.object, link.record_id) for link in mine))
 
     def open_incidents(self) -> list[str]:
         """Return the ids of the pair's incidents that are not resolved."""
@@ -58,14 +57,13 @@ def prepare(
     ready: list[Task] = []
     refused: list[tuple[StoredAction, SyncError]] = []
     incidents: dict[str, Values] = {}
-    incident_error = _read_incidents(run, claimed, linked, incidents)
+    errors = _read_incidents(run, claimed, linked, incidents)
     for action in claimed:
+        ids = _incident_ids(action, linked[action.id])
         try:
-            if _wants_incidents(action) and incident_error is not None:
-                raise incident_error
-            of_pair = {
-                i: incidents[i] for i in _incident_ids(action, linked[action.id]) if i in incidents
-            }
+            if _wants_incidents(action) and not errors.keys().isdisjoint(ids):
+                raise next(errors[i] for i in ids if i in errors)
+            of_pair = {i: incidents[i] for i in ids if i in incidents}
             task = Task(action, found[action.event_id], linked[action.id], of_pair, {})
             ready.append(replace(task, params=_rendered(run, task)))
         except SyncError as error:
@@ -83,7 +81,10 @@ def _event(c: Connection, event_id: str) -> Event:
 def _links(
     c: Connection, run: Run, plans: Sequence[Action], found: Mapping[str, Event]
 ) -> dict[str, list[Link]]:
-    """Return the links of each action's pair that its scope allows, by action id."""
+    """Return the links of each action's pair that its scope allows, by action id.
+
+    An action that creates one side also sees what else is linked to the other: that is what it asks first.
+    """
     by_record = links.links_of_records(c, run.name, [a.record_id for a in plans if a.record_id])
     by_incident = links.links_of_incidents(
         c, run.name, [a.incident_id for a in plans if a.incident_id]
@@ -96,19 +97,26 @@ def _links(
             if from_salesforce
             else by_incident.get(action.incident_id or "", [])
         )
+        if action.kind == CREATE_RECORD and from_salesforce:
+            beside = links.links_of_incidents(c, run.name, {link.incident_id for link in pair})
+            pair = [*pair, *(link for some in beside.values() for link in some)]
+        elif action.kind == CREATE_INCIDENT and not from_salesforce:
+            beside = links.links_of_records(c, run.name, {link.record_id for link in pair})
+            pair = [*pair, *(link for some in beside.values() for link in some)]
         mine = action.scope == "all"
-        chosen[action.id] = [link for link in pair if mine or link.ruleset == action.ruleset]
+        allowed = [link for link in pair if mine or link.ruleset == action.ruleset]
+        chosen[action.id] = list(dict.fromkeys(allowed))
     return chosen
 
 
 def _incident_ids(action: Action, pair: Sequence[Link]) -> list[str]:
-    if action.incident_id:
+    if action.incident_id and action.kind != CREATE_INCIDENT:
         return [action.incident_id]
     return list(dict.fromkeys(link.incident_id for link in pair))
 
 
 def _wants_incidents(action: Action) -> bool:
-    if needs_incident(action.kind) or action.kind == CREATE_INCIDENT:
+    if needs_incident(action.kind) or action.kind in {CREATE_INCIDENT, CREATE_RECORD}:
         return True
     return any(n.split(".")[0] == "incident" or n == "links.incident_url" for n in _named(action))
 
@@ -133,17 +141,33 @@ def _read_incidents(
     plans: Sequence[Action],
     linked: Mapping[str, Sequence[Link]],
     incidents: dict[str, Values],
-) -> SyncError | None:
-    """Fill `incidents` with the incidents these actions need, as they are now; return what went wrong, if anything."""
+) -> dict[str, SyncError]:
+    """Fill `incidents` with the incidents these actions need, as they are now; return what went wrong, by incident."""
     wanting = [action for action in plans if _wants_incidents(action)]
     wanted = {i for action in wanting for i in _incident_ids(action, linked[action.id])}
     custom = any(n.startswith("incident.custom_fields") for a in wanting for n in _named(a))
+    if not wanted:
+        return {}
     try:
-        if wanted:
-            incidents |= fetch_incidents(run.pagerduty, sorted(wanted), custom_fields=custom)
+        incidents |= fetch_incidents(run.pagerduty, sorted(wanted), custom_fields=custom)
+    except RefusedError:
+        # One incident that this user may not see is no reason to leave the others.
+        return _read_singly(run, sorted(wanted), incidents, custom=custom)
     except SyncError as error:
-        return error
-    return None
+        return dict.fromkeys(wanted, error)
+    return {}
+
+
+def _read_singly(
+    run: Run, ids: Sequence[str], incidents: dict[str, Values], *, custom: bool
+) -> dict[str, SyncError]:
+    errors: dict[str, SyncError] = {}
+    for one in ids:
+        try:
+            incidents |= fetch_incidents(run.pagerduty, [one], custom_fields=custom)
+        except SyncError as error:
+            errors[one] = error
+    return errors
 
 
 def _rendered(run: Run, task: Task) -> Mapping[str, Any]:

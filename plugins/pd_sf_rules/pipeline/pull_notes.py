@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from pd_sf_rules.errors import SkippableError
 from pd_sf_rules.ledger import actions, cursors, events, notes
 from pd_sf_rules.ledger.notes import KnownNote
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Event, LogEntry, Window
@@ -46,8 +47,9 @@ def _pull_comments(run: Run, given: Window | None) -> Pulled:
     for page in pull_comments(run.salesforce, window):
         ours = run.salesforce.user_id
         with run.ledger.begin() as c:
-            known = notes.known_notes(c, run.name, SALESFORCE, [one.id for one in page])
+            # What is under way is asked first: what ends meanwhile is then found among what is known.
             writing = _writing(c, run, (POST_COMMENT, COPY_NOTE))
+            known = notes.known_notes(c, run.name, SALESFORCE, [one.id for one in page])
             for comment in page:
                 if comment.id in known or comment.created_at < started_at:
                     continue
@@ -125,11 +127,19 @@ def _pull_incident_notes(run: Run, given: Window | None) -> Pulled:
     held: list[datetime] = []
     for incident_id in dict.fromkeys(entry.incident_id for entry in fresh):
         mine = [entry for entry in fresh if entry.incident_id == incident_id]
-        there = notes_of(run.pagerduty, incident_id)
+        there = _notes_of(run, incident_id)
         added, left = _record_notes(run, mine, there, started_at, silent=silent)
         new += added
         held += left
     return Pulled(NOTE_STREAM, window, new, min(held, default=None))
+
+
+def _notes_of(run: Run, incident_id: str) -> list[Note]:
+    """Return an incident's notes; of one that is gone, none."""
+    try:
+        return notes_of(run.pagerduty, incident_id)
+    except SkippableError:
+        return []
 
 
 def _may_tell_a_note(entry: LogEntry) -> bool:
@@ -154,8 +164,8 @@ def _record_notes(
     ours = run.pagerduty.user_id()
     new = 0
     with run.ledger.begin() as c:
-        known = notes.known_notes(c, run.name, PAGERDUTY, [note.id for note in there])
         writing = _writing(c, run, (ADD_NOTE, COPY_COMMENT, "resolve_incident"))
+        known = notes.known_notes(c, run.name, PAGERDUTY, [note.id for note in there])
         resolutions = {
             digest
             for digest, found in notes.note_digests(c, run.name, PAGERDUTY, incident_id).items()

@@ -139,9 +139,10 @@ def _judge_page(
 ) -> tuple[list[_Row], list[datetime]]:
     """Return one page's rows as judged, and the stamps of those left for the next look."""
     ids = [change.record_id for change in page]
-    seen = snapshots.get_snapshots(c, run.name, SALESFORCE, look.object, ids)
-    expected = awaited(c, run.name, SALESFORCE, ids)
+    # What is under way is asked first: what ends meanwhile is then found among what is known.
     creating = _creating(c, run, look.object)
+    expected = awaited(c, run.name, SALESFORCE, ids)
+    seen = snapshots.get_snapshots(c, run.name, SALESFORCE, look.object, ids)
     rows: list[_Row] = []
     held: list[datetime] = []
     for change in page:

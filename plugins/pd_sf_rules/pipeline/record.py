@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from pd_sf_rules.ledger import actions, runs
-from pd_sf_rules.lineage import lineage
+from pd_sf_rules.lineage import HELD, lineage
+from pd_sf_rules.pipeline.outcomes import UNLINKED
 from pd_sf_rules.pipeline.pulled import Pulled
 from pd_sf_rules.pipeline.run import Direction, Run, utc_now
 
@@ -29,9 +30,8 @@ def record_lineage(
         "matched": evaluated.get("matched", 0),
         "applied": states.count("applied"),
         "skipped": states.count("skipped"),
-        "failed": sum(
-            a.state in {"failed", "pending", "claimed"} and bool(a.message) for a in touched
-        ),
+        "failed": sum(_has_failed(action) for action in touched),
+        "held": sum(action.error_kind == HELD for action in touched),
     }
     window = _span(pulled)
     told = lineage(
@@ -57,6 +57,12 @@ def record_lineage(
             ),
         )
     return told
+
+
+def _has_failed(action: actions.StoredAction) -> bool:
+    """Say whether the last attempt failed; a text that waits for its pair has not."""
+    tried = action.state == "failed" or (action.state in {"pending", "claimed"} and action.message)
+    return bool(tried) and action.error_kind not in {UNLINKED, HELD}
 
 
 def _span(pulled: Sequence[Pulled]) -> tuple[datetime, datetime] | None:

@@ -29,6 +29,10 @@ class OpenAction(Protocol):
     @property
     def kind(self) -> str: ...
     @property
+    def record_id(self) -> str | None: ...
+    @property
+    def incident_id(self) -> str | None: ...
+    @property
     def state(self) -> str: ...
     @property
     def lease_until(self) -> datetime | None: ...
@@ -39,7 +43,10 @@ A = TypeVar("A", bound=OpenAction)
 
 @dataclass(slots=True)
 class Pair(Generic[A]):
-    """One pair's open actions in the order of its events, and what is linked already."""
+    """One pair's open actions in the order of its events, and what is linked already.
+
+    `has_incident`: an incident is linked that is open, as far as is known; `has_record`: a record is linked.
+    """
 
     actions: list[A] = field(default_factory=list)
     has_incident: bool = False
@@ -99,9 +106,9 @@ def _own_hold(action: A, now: datetime, is_due: Callable[[A], bool]) -> Hold | N
 
 
 def _missing(action: A, pair: Pair[A], creating: dict[str, Hold]) -> Hold | None:
-    if needs_incident(action.kind) and not pair.has_incident:
+    if needs_incident(action.kind) and not (action.incident_id or pair.has_incident):
         return creating.get(CREATE_INCIDENT)
-    if needs_record(action.kind) and not pair.has_record:
+    if needs_record(action.kind) and not (action.record_id or pair.has_record):
         return creating.get(CREATE_RECORD)
     return None
 

@@ -58,13 +58,13 @@ def plan_copy(event: Event, kind: str) -> Sequence[Action]:
     )
 
 
-def incident_key(action: Action) -> str:
+def incident_key(action: Action, record_id: str) -> str:
     """Return the key under which PagerDuty refuses a second open incident for the same record and service.
 
     It depends on the record alone, so that not even a lost ledger pages twice; an action that may create
     beside an open incident (`when_linked: any_open`) has a key of its own.
     """
-    key = f"{INCIDENT_KEY_PREFIX}{action.integration}-{action.record_id}"
+    key = f"{INCIDENT_KEY_PREFIX}{action.integration}-{record_id}"
     if action.params.get("when_linked") == "any_open":
         key += f"-{action.id[:8]}"
     return key

@@ -8,16 +8,22 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pd_sf_rules.errors import SyncError
-from pd_sf_rules.ledger import expectations, links, snapshots
+from pd_sf_rules.ledger import actions, expectations, links, snapshots
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Link, Values
 from pd_sf_rules.pipeline import outcomes
-from pd_sf_rules.pipeline.effects.sending import doubtful_since, going_out, one_by_one
+from pd_sf_rules.pipeline.effects.sending import (
+    already_done,
+    doubtful_since,
+    going_out,
+    one_by_one,
+)
+from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT, plain
 from pd_sf_rules.pipeline.run import Run, utc_now
 from pd_sf_rules.planning.planner import incident_key
 from pd_sf_rules.planning.values import instant, same_value
-from pd_sf_rules.systems.pagerduty.actions import NewIncident, create_incident
+from pd_sf_rules.systems.pagerduty.actions import NewIncident, create_incident, set_custom_fields
 from pd_sf_rules.systems.pagerduty.incidents import incidents_by_key
 from pd_sf_rules.systems.salesforce.actions import RecordCreate
 from pd_sf_rules.systems.salesforce.actions import create_records as create_in_salesforce
@@ -37,6 +43,13 @@ def create_incidents(run: Run, tasks: Sequence[Task]) -> None:
 
 def _create_incident(run: Run, task: Task) -> None:
     open_now = task.open_incidents()
+    if not task.records:
+        with run.ledger.begin() as c:
+            outcomes.skipped(c, run, task.action, f"No {task.action.object} is linked.")
+        return
+    for incident_id in already_done(task):
+        _finish_incident(run, task, incident_id, "")
+        return
     if task.action.in_doubt and (made := _made_before(run, task)) is not None:
         _conclude_incident(run, task, str(made["id"]), made, "found after a lost answer")
         return
@@ -58,7 +71,7 @@ def _create_incident(run: Run, task: Task) -> None:
 def _made_before(run: Run, task: Task) -> Values | None:
     """Look for the incident that a lost answer may have left behind: our key, made since, linked by nobody yet."""
     since = doubtful_since(task, run.pagerduty.server_now())
-    found = incidents_by_key(run.pagerduty, incident_key(task.action), open_only=False)
+    found = incidents_by_key(run.pagerduty, _key(task), open_only=False)
     linked = {link.incident_id for link in task.links}
     for one in found:
         made_at = instant(str(one.get("created_at") or ""))
@@ -68,15 +81,18 @@ def _made_before(run: Run, task: Task) -> Values | None:
     return None
 
 
+def _key(task: Task) -> str:
+    return incident_key(task.action, task.records[0][1])
+
+
 def _new_incident(run: Run, task: Task) -> NewIncident:
     p = task.params
-    record = task.records[0] if task.records else None
-    default = run.salesforce.record_url(*record) if record else ""
+    default = run.salesforce.record_url(*task.records[0])
     policy, assignees = p.get("escalation_policy"), _as_list(p.get("assign_to"))
     return NewIncident(
         title=str(p["title"])[:TITLE_LENGTH],
         service_id=run.lookups.service(str(p["service"])),
-        incident_key=incident_key(task.action),
+        incident_key=_key(task),
         urgency=p.get("urgency"),
         priority_id=run.lookups.priority(str(p["priority"])) if p.get("priority") else None,
         details=str(p.get("details") or default) or None,
@@ -92,13 +108,29 @@ def _conclude_incident(
 ) -> None:
     action = task.action
     with run.ledger.begin() as c:
-        if action.record_id and action.object:
-            _link(c, run, task, action.object, action.record_id, incident_id)
+        _link(c, run, task, *task.records[0], incident_id)
+        actions.note_progress(c, action.id, answer={"done": [incident_id]})
         if values:
             snapshots.merge_snapshot(
                 c, run.name, PAGERDUTY, INCIDENT, incident_id, plain(values), now=utc_now()
             )
-        outcomes.done(c, run, action, target=incident_id, message=message)
+    _finish_incident(run, task, incident_id, message)
+
+
+def _finish_incident(run: Run, task: Task, incident_id: str, message: str) -> None:
+    """Set the custom fields, which PagerDuty takes only once the incident is there; a failed try repeats only this."""
+    fields = task.params.get("custom_fields")
+    if fields:
+        now = run.pagerduty.server_now()
+        with run.ledger.begin() as c:
+            name = f"{task.action.id}:fields"
+            effects = {"custom": None}
+            announce(c, run.name, PAGERDUTY, incident_id, effects, action_id=name, now=now)
+        result = set_custom_fields(run.pagerduty, incident_id, fields)
+        if result.error is not None:
+            raise result.error
+    with run.ledger.begin() as c:
+        outcomes.done(c, run, task.action, target=incident_id, message=message)
 
 
 def create_records(run: Run, tasks: Sequence[Task]) -> None:
@@ -184,8 +216,9 @@ def _read_back(run: Run, made: Collection[tuple[str, str]]) -> dict[str, Values]
 
 
 def _conclude_record(run: Run, task: Task, name: str, record_id: str, values: Values) -> None:
+    pair = task.open_incidents() or list(task.incidents)[-1:]
     with run.ledger.begin() as c:
-        for incident_id in task.incidents or filter(None, [task.action.incident_id]):
+        for incident_id in [task.action.incident_id] if task.action.incident_id else pair:
             _link(c, run, task, name, record_id, incident_id)
         snapshots.merge_snapshot(c, run.name, SALESFORCE, name, record_id, values, now=utc_now())
         outcomes.done(c, run, task.action, target=record_id)

@@ -1,6 +1,6 @@
 """Changes to incidents that exist: many in one bulk call, each after a look at how the incident stands now."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,30 @@ class _Wanted:
     why_none: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of one task's changes, by incident."""
+
+    wanted: _Wanted
+    results: Mapping[str, WriteResult]
+
+    @property
+    def kind(self) -> str:
+        """The action's kind."""
+        return self.wanted.task.action.kind
+
+    @property
+    def made(self) -> dict[str, Mapping[str, Any]]:
+        """The changes that were made, now or by an earlier attempt."""
+        good = {i for i, result in self.results.items() if result.error is None}
+        return {i: self.wanted.changes[i] for i in good} | dict(self.wanted.there)
+
+    @property
+    def error(self) -> SyncError | None:
+        """The first error, if any."""
+        return next((r.error for r in self.results.values() if r.error is not None), None)
+
+
 def update_incidents(run: Run, tasks: Sequence[Task]) -> None:
     """Acknowledge, resolve, re-open, re-prioritise and reassign; a change that is there already is not made again."""
     wanted: list[_Wanted] = []
@@ -52,11 +76,11 @@ def update_incidents(run: Run, tasks: Sequence[Task]) -> None:
     going = _announce(run, [one for one in wanted if one.changes])
     updates = [IncidentUpdate(i, change) for one in going for i, change in one.changes.items()]
     results = iter(pagerduty.update_incidents(run.pagerduty, updates) if updates else ())
-    for one in going:
-        _conclude(run, one, {i: next(results) for i in one.changes})
-    for one in wanted:
-        if one.there and not one.changes:
-            _conclude(run, one, {})
+    done = [_Done(one, {i: next(results) for i in one.changes}) for one in going]
+    done += [_Done(one, {}) for one in wanted if one.there and not one.changes]
+    unreturned = _give_back(run, [one for one in done if one.kind == "acknowledge_incident"])
+    for concluded in done:
+        _conclude(run, concluded, unreturned.get(concluded.wanted.task.action.id))
 
 
 def _wanted(run: Run, task: Task) -> _Wanted:
@@ -184,53 +208,60 @@ def _announce(run: Run, wanted: Sequence[_Wanted]) -> list[_Wanted]:
     return going
 
 
-def _conclude(run: Run, one: _Wanted, results: Mapping[str, WriteResult]) -> None:
-    action = one.task.action
-    error = next((r.error for r in results.values() if r.error is not None), None)
-    made = {i: one.changes[i] for i, r in results.items() if r.error is None} | dict(one.there)
-    unreturned = _give_back(run, one, made) if action.kind == "acknowledge_incident" else None
+def _conclude(run: Run, one: _Done, unreturned: SyncError | None) -> None:
+    task, made = one.wanted.task, one.made
     with run.ledger.begin() as c:
         for incident_id, change in made.items():
             snapshots.merge_snapshot(
                 c, run.name, PAGERDUTY, INCIDENT, incident_id, _flat(change), now=utc_now()
             )
-            _remember_resolution(c, one.task, incident_id, change)
-        if error is not None or unreturned is not None:
-            first = error or unreturned
-            assert first is not None
-            outcomes.failed(c, run, action, first, in_doubt=bool(made))
-        else:
-            message = "found after a lost answer" if one.there else ""
-            outcomes.done(c, run, action, target=",".join(made), message=message)
+            _remember_resolution(c, task, incident_id, change)
+        error = one.error or unreturned
+        if error is not None:
+            outcomes.failed(c, run, task.action, error, in_doubt=bool(made))
+            return
+        message = "found after a lost answer" if one.wanted.there else ""
+        outcomes.done(c, run, task.action, target=",".join(made), message=message)
 
 
-def _give_back(run: Run, one: _Wanted, made: Collection[str]) -> SyncError | None:
-    """Restore the assignment: acknowledging as the integration user takes the incident away from the person on call."""
-    ours = run.pagerduty.user_id()
-    request = _request(one)
-    updates = []
-    for incident_id in made:
-        holders = request[incident_id]["holders"]
-        now = one.task.incidents[incident_id].get("assignee_ids")
-        taken = incident_id in one.changes or now == [ours]
-        if taken and holders and ours and ours not in holders:
-            updates.append(IncidentUpdate(incident_id, {"assignee_ids": holders}))
+def _give_back(run: Run, acknowledged: Sequence[_Done]) -> dict[str, SyncError]:
+    """Restore assignments: acknowledging as the integration user takes an incident away from the person on call.
+
+    Returns the errors by action.
+    """
+    updates = {
+        incident_id: (one.wanted.task.action.id, holders)
+        for one in acknowledged
+        for incident_id, holders in _taken(run, one).items()
+    }
     if not updates:
-        return None
-    now_there = run.pagerduty.server_now()
+        return {}
+    now = run.pagerduty.server_now()
     with run.ledger.begin() as c:
-        for update in updates:
-            announce(
-                c,
-                run.name,
-                PAGERDUTY,
-                update.incident_id,
-                {"assign": None},
-                action_id=f"{one.task.action.id}:assignment",
-                now=now_there,
-            )
-    results = pagerduty.update_incidents(run.pagerduty, updates)
-    return next((r.error for r in results if r.error is not None), None)
+        for incident_id, (action_id, _) in updates.items():
+            name = f"{action_id}:assignment"
+            effects = {"assign": None}
+            announce(c, run.name, PAGERDUTY, incident_id, effects, action_id=name, now=now)
+    results = pagerduty.update_incidents(
+        run.pagerduty,
+        [IncidentUpdate(i, {"assignee_ids": holders}) for i, (_, holders) in updates.items()],
+    )
+    told = zip(updates.values(), results, strict=True)
+    return {action_id: r.error for (action_id, _), r in told if r.error is not None}
+
+
+def _taken(run: Run, one: _Done) -> dict[str, list[str]]:
+    """Return who held the incidents that are now our user's, by incident."""
+    ours = run.pagerduty.user_id()
+    request = _request(one.wanted)
+    taken: dict[str, list[str]] = {}
+    for incident_id in one.made:
+        holders = list(request[incident_id]["holders"])
+        now = one.wanted.task.incidents[incident_id].get("assignee_ids")
+        is_ours = incident_id in one.wanted.changes or now == [ours]
+        if is_ours and holders and ours and ours not in holders:
+            taken[incident_id] = holders
+    return taken
 
 
 def _flat(change: Mapping[str, Any]) -> dict[str, Any]:
