@@ -8,6 +8,10 @@ CAP = 200
 """Most actions one lineage lists; all of them are in the ledger under the run id."""
 
 
+HELD = "held"
+"""The error kind of an action that a breaker holds until a person decides."""
+
+
 class DoneAction(Protocol):
     """What lineage tells of an action."""
 
@@ -31,6 +35,8 @@ class DoneAction(Protocol):
     def target(self) -> str | None: ...
     @property
     def attempt(self) -> int: ...
+    @property
+    def error_kind(self) -> str: ...
 
 
 def lineage(
@@ -69,7 +75,7 @@ def _told(action: DoneAction) -> dict[str, Any]:
         "ruleset_version": action.ruleset_version,
         "rule": action.rule,
         "action": action.kind,
-        "outcome": action.state,
+        "outcome": "held" if action.error_kind == HELD else action.state,
         "target": action.target,
         "attempt": action.attempt,
     }

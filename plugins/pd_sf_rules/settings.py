@@ -38,10 +38,11 @@ class Breaker(_Section):
 
 
 class Limits(_Section):
-    """Storm breakers: incidents created by one rule, and by the whole integration."""
+    """Breakers: incidents by one rule, incidents by the whole integration, actions on one pair (a loop)."""
 
     incidents_per_rule: Breaker = Breaker(count=25, minutes=10)
     incidents: Breaker = Breaker(count=100, minutes=10)
+    actions_per_pair: Breaker = Breaker(count=50, minutes=10)
 
 
 class Log(_Section):

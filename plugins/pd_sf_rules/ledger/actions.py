@@ -100,12 +100,26 @@ def add_actions(
     return set(c.scalars(statement.returning(actions.c.id), rows))
 
 
-def open_actions(c: Connection, integration: str) -> list[StoredAction]:
-    """Live actions that are pending, claimed or failed, in the order in which they are due to be done."""
+def open_actions(
+    c: Connection,
+    integration: str,
+    *,
+    state: ActionState | None = None,
+    error_kind: str | None = None,
+) -> list[StoredAction]:
+    """Live actions that are pending, claimed or failed, in the order in which they are due to be done.
+
+    `state` and `error_kind` narrow it: thousands of failed actions may wait for a person.
+    """
+    query = select(actions).where(actions.c.integration == integration, IS_OPEN)
+    if state is not None:
+        query = query.where(actions.c.state == state)
+    if error_kind is not None:
+        query = query.where(actions.c.error_kind == error_kind)
     rows = c.execute(
-        select(actions)
-        .where(actions.c.integration == integration, IS_OPEN)
-        .order_by(actions.c.event_occurred_at, actions.c.event_seq, actions.c.ordinal, actions.c.id)
+        query.order_by(
+            actions.c.event_occurred_at, actions.c.event_seq, actions.c.ordinal, actions.c.id
+        )
     )
     return [_stored(row) for row in rows.mappings()]
 

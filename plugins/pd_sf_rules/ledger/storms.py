@@ -70,8 +70,8 @@ def held_actions(c: Connection, integration: str, storm: str | None = None) -> l
     """Return what is held, oldest event first; of one storm only, if it is named."""
     return [
         one
-        for one in open_actions(c, integration)
-        if one.state == "failed" and one.error_kind == HELD and storm in {None, storm_of(one)}
+        for one in open_actions(c, integration, state="failed", error_kind=HELD)
+        if storm in {None, storm_of(one)}
     ]
 
 
@@ -83,6 +83,16 @@ def storm_of(action: StoredAction) -> str:
 def approve(c: Connection, ids: Sequence[str]) -> set[str]:
     """Let held actions go out, whatever the breakers say."""
     return _decide(c, ids, state="pending", error_kind=APPROVED, message="")
+
+
+def hold_again(c: Connection, ids: Sequence[str]) -> None:
+    """Hold claimed actions once more: what a person decided could not be carried out."""
+    for chunk in chunks(ids):
+        c.execute(
+            update(actions)
+            .where(actions.c.id.in_(chunk), actions.c.state == "claimed")
+            .values(state="failed", error_kind=HELD, claimed_by=None, lease_until=None)
+        )
 
 
 def discard(c: Connection, ids: Sequence[str], *, reason: str) -> set[str]:

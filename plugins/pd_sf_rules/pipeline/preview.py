@@ -24,6 +24,7 @@ class _Planned:
     state: str = PLANNED
     target: str | None = None
     attempt: int = 0
+    error_kind: str = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.action, name)

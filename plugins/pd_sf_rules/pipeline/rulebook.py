@@ -190,9 +190,9 @@ def _works(ruleset: Ruleset, rule: Rule, shapes: Mapping[str, _Shape]) -> bool:
 def _replan_mended(c: Connection, run: Run, rulesets: Sequence[Ruleset]) -> None:
     """Try again what failed for its ruleset's sake, with the parameters of the mended file."""
     by_name = {ruleset.name: ruleset for ruleset in rulesets}
-    for stored in actions.open_actions(c, run.name):
+    for stored in actions.open_actions(c, run.name, state="failed", error_kind=CONFIG):
         ruleset = by_name.get(stored.ruleset)
-        if stored.state != "failed" or stored.error_kind != CONFIG or ruleset is None:
+        if ruleset is None:
             continue
         if ruleset.version == stored.ruleset_version:
             continue

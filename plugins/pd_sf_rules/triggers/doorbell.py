@@ -1,16 +1,17 @@
 """The one cheap question a trigger asks: did anything change since the last look, or is anything due?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pd_sf_rules.ledger import Ledger, actions
-from pd_sf_rules.model import SALESFORCE, Source
+from pd_sf_rules.model import Source
 from pd_sf_rules.pipeline.run import utc_now
 from pd_sf_rules.rules.evaluator import compile_rules
 from pd_sf_rules.rules.loader import load_folder
+from pd_sf_rules.rules.ruleset import Ruleset
 from pd_sf_rules.settings import Integration, rulesets_folder
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.pagerduty.newest import newest_log_entries
@@ -22,7 +23,6 @@ LOOK_BACK = timedelta(seconds=600)
 
 COMMENT_OBJECT = "CaseComment"
 
-Seen = Mapping[str, Any]
 Topics = frozenset[str]
 RULES, NOTES = "rules", "notes"
 NOTHING: Topics = frozenset()
@@ -33,98 +33,104 @@ EVERYTHING: Topics = frozenset({RULES, NOTES})
 class SalesforceBell:
     """Counts the rows of every watched object since a fixed instant; one call a look."""
 
-    integration: Integration
-    open_client: Callable[[], SalesforceClient]
-    _client: SalesforceClient | None = None
-    _since: datetime | None = None
-    _seen: Seen = field(default_factory=dict)
+    since: datetime | None = None
+    seen: dict[str, Any] = field(default_factory=dict)
     _files: tuple[Any, ...] = ()
-    _objects: tuple[str, ...] = ()
+    _rulesets: dict[str, Ruleset] = field(default_factory=dict)
 
-    def rang(self) -> Topics:
-        """Return what changed since the last look; the first look rings for everything that is watched."""
-        objects = self._watched()
+    def rang(self, client: SalesforceClient, integration: Integration) -> Topics:
+        """Return what changed since the last look; the first look, and one with nothing to watch, tells nothing."""
+        objects = self._watched(integration)
         if not objects:
             return NOTHING
-        client = self._client = self._client or self.open_client()
         now = client.server_now()
-        first = self._since is None
-        since = self._since or now - LOOK_BACK
-        seen = newest_changes(client, objects, since)
-        changed = {name for name in objects if first or seen.get(name) != self._seen.get(name)}
-        if first or now - since > 2 * LOOK_BACK:
-            since, seen = now - LOOK_BACK, newest_changes(client, objects, now - LOOK_BACK)
-        self._since, self._seen = since, seen
+        first = self.since is None
+        since = self.since or now - LOOK_BACK
+        # The next fixed instant is asked for first: a change between the two questions then rings once more.
+        moved = now - since > 2 * LOOK_BACK
+        fresh = newest_changes(client, objects, now - LOOK_BACK) if moved else {}
+        found = newest_changes(client, objects, since)
+        changed = {name for name in objects if not first and found.get(name) != self.seen.get(name)}
+        self.since, self.seen = (now - LOOK_BACK, fresh) if moved else (since, found)
         return frozenset(NOTES if name == COMMENT_OBJECT else RULES for name in changed)
 
-    def close(self) -> None:
-        """Forget the connection; the next look opens a new one."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+    def remembered(self) -> dict[str, Any]:
+        """Return what is remembered as JSON can hold it."""
+        seen = {name: [count, _text(stamp)] for name, (count, stamp) in self.seen.items()}
+        return {"since": _text(self.since), "seen": seen}
 
-    def _watched(self) -> tuple[str, ...]:
+    def remember(self, told: Mapping[str, Any]) -> None:
+        """Go on from what `remembered` told."""
+        self.since = _instant(told["since"])
+        self.seen = {name: (count, _instant(stamp)) for name, (count, stamp) in told["seen"].items()}
+
+    def _watched(self, integration: Integration) -> tuple[str, ...]:
         folder = rulesets_folder()
-        files = tuple((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in _yaml(folder))
+        files = _stamps(folder)
         if files != self._files:
-            self._files, self._objects = files, self._objects_of(folder)
-        return self._objects
-
-    def _objects_of(self, folder: Path) -> tuple[str, ...]:
-        rulesets, _ = load_folder(folder)
-        mine = [one for one in rulesets if one.enabled and one.integration == self.integration.name]
+            self._rulesets = self._in_force(folder)
+            self._files = files
+        mine = [
+            one
+            for one in self._rulesets.values()
+            if one.enabled and one.integration == integration.name
+        ]
         objects = set(compile_rules(mine).objects())
-        if self.integration.comments.salesforce_to_pagerduty:
+        if integration.comments.salesforce_to_pagerduty:
             objects.add(COMMENT_OBJECT)
         return tuple(sorted(objects))
+
+    def _in_force(self, folder: Path) -> dict[str, Ruleset]:
+        """Return the rulesets by path; of a file that is broken now, the version that was seen last."""
+        rulesets, diagnostics = load_folder(folder)
+        broken = {one.path for one in diagnostics if one.severity == "error"}
+        kept = {path: one for path, one in self._rulesets.items() if path in broken}
+        return kept | {one.path: one for one in rulesets}
 
 
 @dataclass(slots=True)
 class PagerDutyBell:
     """Looks at the newest log entries; one call a look."""
 
-    integration: Integration
-    open_client: Callable[[], PagerDutyClient]
-    _client: PagerDutyClient | None = None
-    _seen: frozenset[str] | None = None
+    since: datetime | None = None
+    seen: frozenset[str] = frozenset()
 
-    def rang(self) -> Topics:
-        """Return what the entries that are new since the last look are about; the first look rings for everything."""
-        client = self._client = self._client or self.open_client()
-        entries = newest_log_entries(client, client.server_now() - LOOK_BACK)
-        seen, self._seen = self._seen, frozenset(entry.id for entry in entries)
-        if seen is None:
-            return EVERYTHING
-        fresh = [entry for entry in entries if entry.id not in seen]
-        if not fresh:
+    def rang(self, client: PagerDutyClient, integration: Integration) -> Topics:  # noqa: ARG002 - as the other bell
+        """Return what the entries that are new since the last look are about; the first look tells nothing."""
+        now = client.server_now()
+        first = self.since is None
+        entries = newest_log_entries(client, self.since or now - LOOK_BACK)
+        fresh = [entry for entry in entries if entry.id not in self.seen]
+        self.since, self.seen = now - LOOK_BACK, frozenset(entry.id for entry in entries)
+        if first or not fresh:
             return NOTHING
         noted = any(entry.raw_type.startswith(("annotate", "resolve")) for entry in fresh)
         more = len(fresh) == len(entries)  # a page full of news may hide a note behind it
         return EVERYTHING if noted or more else frozenset({RULES})
 
-    def close(self) -> None:
-        """Forget the connection; the next look opens a new one."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+    def remembered(self) -> dict[str, Any]:
+        """Return what is remembered as JSON can hold it."""
+        return {"since": _text(self.since), "seen": sorted(self.seen)}
+
+    def remember(self, told: Mapping[str, Any]) -> None:
+        """Go on from what `remembered` told."""
+        self.since, self.seen = _instant(told["since"]), frozenset(told["seen"])
 
 
 @dataclass(slots=True)
 class DueBell:
     """Looks into the ledger for actions whose next try is due; rings once for each time that was set."""
 
-    integration: Integration
     system: Source
-    open_ledger: Callable[[], Ledger]
     _rung: frozenset[tuple[str, str, datetime]] = frozenset()
 
-    def rang(self) -> Topics:
+    def rang(self, ledger: Ledger, integration: Integration) -> Topics:
         """Return what became due since the last look."""
         now = utc_now()
-        with self.open_ledger().read() as c:
+        with ledger.read() as c:
             due = frozenset(
                 (one.event_id, one.id, one.retry_at)
-                for one in actions.open_actions(c, self.integration.name)
+                for one in actions.open_actions(c, integration.name)
                 if one.state == "pending" and one.retry_at is not None and one.retry_at <= now
             )
         news, self._rung = due - self._rung, due
@@ -132,20 +138,21 @@ class DueBell:
         return frozenset({NOTES} & owners | ({RULES} if self.system in owners else set()))
 
 
-Bell = SalesforceBell | PagerDutyBell
+def _stamps(folder: Path) -> tuple[Any, ...]:
+    """Return name, time and size of each file of a folder; one that vanishes meanwhile is not there."""
+    stamps = []
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        try:
+            told = path.stat()
+        except FileNotFoundError:
+            continue
+        stamps.append((path.name, told.st_mtime_ns, told.st_size))
+    return tuple(stamps)
 
 
-def bell_for(
-    system: Source,
-    integration: Integration,
-    salesforce: Callable[[], SalesforceClient],
-    pagerduty: Callable[[], PagerDutyClient],
-) -> Bell:
-    """Return the doorbell of one side of an integration."""
-    if system == SALESFORCE:
-        return SalesforceBell(integration, salesforce)
-    return PagerDutyBell(integration, pagerduty)
+def _text(stamp: datetime | None) -> str | None:
+    return stamp.isoformat() if stamp else None
 
 
-def _yaml(folder: Path) -> list[Path]:
-    return sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,140 @@
+"""Breakers at work: hold a storm back, tell the sync's own service once, and carry out what a person decides."""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pd_sf_rules.errors import RetryableError
+from pd_sf_rules.ledger import actions, links, storms
+from pd_sf_rules.ledger.actions import StoredAction
+from pd_sf_rules.model import Link
+from pd_sf_rules.pipeline import outcomes
+from pd_sf_rules.pipeline.run import Run, owner, utc_now
+from pd_sf_rules.planning.breaker import hold_back, told
+from pd_sf_rules.planning.echo import INCIDENT_KEY_PREFIX
+from pd_sf_rules.planning.kinds import CREATE_INCIDENT
+from pd_sf_rules.planning.values import digest
+from pd_sf_rules.systems.pagerduty.actions import NewIncident, create_incident
+from pd_sf_rules.systems.pagerduty.alerts import send_alert
+
+_log = logging.getLogger(__name__)
+
+LISTED = 50
+"""How many records a summary incident lists."""
+
+LEASE_SECONDS = 300
+
+
+def through_the_breakers(run: Run, candidates: Sequence[StoredAction]) -> list[StoredAction]:
+    """Return what may go out now; what a breaker stops is held in the ledger, and told once for each storm."""
+    limits = run.integration.limits
+    now = utc_now()
+    with run.ledger.read() as c:
+        lately = storms.went_out_lately(
+            c,
+            run.name,
+            rule_since=now - timedelta(minutes=limits.incidents_per_rule.minutes),
+            since=now - timedelta(minutes=limits.incidents.minutes),
+            pair_since=now - timedelta(minutes=limits.actions_per_pair.minutes),
+        )
+    going, held = hold_back(candidates, limits, lately)
+    if held:
+        with run.ledger.begin() as c:
+            known = {storms.storm_of(one) for one in storms.held_actions(c, run.name)}
+            storms.hold(c, held, run_id=run.id)
+        for storm, (count, why) in told(held).items():
+            _log.error("%s: %d action(s) held. %s", storm, count, why)
+            if storm not in known:
+                _tell(run, storm, why)
+    return going
+
+
+def release(run: Run, storm: str) -> int:
+    """Let a storm's actions go out one by one at the next apply; return how many they are."""
+    with run.ledger.begin() as c:
+        decided = storms.approve(c, [one.id for one in storms.held_actions(c, run.name, storm)])
+    _clear(run, storm)
+    return len(decided)
+
+
+def discard(run: Run, storm: str, *, reason: str) -> int:
+    """Give a storm's actions up for good; return how many they were."""
+    with run.ledger.begin() as c:
+        ids = [one.id for one in storms.held_actions(c, run.name, storm)]
+        decided = storms.discard(c, ids, reason=f"Discarded: {reason}")
+    _clear(run, storm)
+    return len(decided)
+
+
+def release_as_summary(run: Run, storm: str) -> str | None:
+    """Create one incident for all the incidents that a storm holds, linked to every record; return its id.
+
+    None when the storm holds no incident. Raises the error of PagerDuty; the actions then stay held.
+    """
+    with run.ledger.begin() as c:
+        ids = [
+            one.id for one in storms.held_actions(c, run.name, storm) if one.kind == CREATE_INCIDENT
+        ]
+        if not ids:
+            return None
+        storms.approve(c, ids)
+        taken = actions.claim(c, ids, owner=owner(), now=utc_now(), lease_seconds=LEASE_SECONDS)
+        claimed = list(actions.get_actions(c, taken).values())
+    incident_id = _summary_incident(run, storm, claimed)
+    with run.ledger.begin() as c:
+        for one in claimed:
+            link = Link(
+                run.name, one.object or "", one.record_id or "", incident_id, one.ruleset, utc_now()
+            )
+            links.add_link(c, link)
+            outcomes.done(c, run, one, target=incident_id, message="released as one summary")
+    _clear(run, storm)
+    return incident_id
+
+
+def _summary_incident(run: Run, storm: str, claimed: Sequence[StoredAction]) -> str:
+    first = claimed[0]
+    urls = [run.salesforce.record_url(one.object or "", one.record_id or "") for one in claimed]
+    more = f"\n… and {len(urls) - LISTED} more" if len(urls) > LISTED else ""
+    new = NewIncident(
+        title=f"{len(claimed)} records match rule '{first.rule}' at once",
+        service_id=run.lookups.service(str(first.params["service"])),
+        incident_key=f"{INCIDENT_KEY_PREFIX}{run.name}-storm-{digest(storm, first.id)}",
+        urgency=first.params.get("urgency"),
+        details="\n".join(urls[:LISTED]) + more,
+    )
+    result = create_incident(run.pagerduty, new)
+    if result.error is not None:
+        with run.ledger.begin() as c:
+            storms.hold_again(c, [one.id for one in claimed])
+        raise result.error
+    return str(result.id)
+
+
+def _tell(run: Run, storm: str, why: str) -> None:
+    spec = run.connect(run.integration.pagerduty_conn_id)
+    try:
+        sent = send_alert(
+            spec,
+            "trigger",
+            dedup_key=_alert_key(run, storm),
+            summary=f"Sync '{run.name}' holds back a storm: {storm}",
+            details={"why": why, "decide": "Airflow: Required Actions, or `pdsf errors`"},
+        )
+    except RetryableError as error:
+        _log.error("%s", error)
+        return
+    if not sent:
+        _log.warning("No routing_key in '%s': nobody is paged about the storm.", spec.conn_id)
+
+
+def _clear(run: Run, storm: str) -> None:
+    try:
+        spec = run.connect(run.integration.pagerduty_conn_id)
+        send_alert(spec, "resolve", dedup_key=_alert_key(run, storm))
+    except RetryableError as error:
+        _log.error("%s", error)
+
+
+def _alert_key(run: Run, storm: str) -> str:
+    return f"pdsf/{run.name}/storm/{storm}"[:255]
