@@ -23,6 +23,8 @@ class ConnectionSpec:
     password: str = field(default="", repr=False)
     host: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    port: int | None = None
+    schema: str = ""
 
     def text(self, key: str, default: str = "") -> str:
         """Return an extra as text; an empty one counts as missing, as the providers treat it."""
@@ -90,6 +92,8 @@ def _from_json(conn_id: str, text: str) -> ConnectionSpec:
         password=str(data.get("password") or ""),
         host=str(data.get("host") or ""),
         extra=extra,
+        port=int(data["port"]) if str(data.get("port") or "").isdigit() else None,
+        schema=str(data.get("schema") or ""),
     )
 
 
@@ -99,6 +103,7 @@ def _from_uri(conn_id: str, text: str) -> ConnectionSpec:
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         host = unquote(parts.hostname or "")
         login, password = unquote(parts.username or ""), unquote(parts.password or "")
+        port = parts.port
     except ValueError:
         name = ENVIRONMENT_PREFIX + conn_id.upper()
         raise ConnectionConfigError(conn_id, f"{name} is neither JSON nor a URI.") from None
@@ -111,6 +116,8 @@ def _from_uri(conn_id: str, text: str) -> ConnectionSpec:
         password=password,
         host=host,
         extra=extra,
+        port=port,
+        schema=unquote(parts.path.removeprefix("/")),
     )
 
 

@@ -1,5 +1,6 @@
 """The provider's PagerDuty hook with what it leaves out: region, sender, OAuth, time-outs and a bounded retry."""
 
+import pagerduty
 from airflow.providers.pagerduty.hooks.pagerduty import PagerdutyHook
 
 from pd_sf_rules.errors import SyncError
@@ -18,6 +19,13 @@ class PagerDutyRulesHook(PagerdutyHook):
     def open(self) -> PagerDutyClient:
         """Return a client; the caller closes it. Raises ConnectionConfigError naming connection and field."""
         return PagerDutyClient(stored_connection(self.pagerduty_conn_id))
+
+    def client(self) -> pagerduty.RestApiV2Client:
+        """Return a client with the official library's own methods, over our session: nothing is repeated unasked.
+
+        Raises ConnectionConfigError naming connection and field.
+        """
+        return self.open().session()
 
     def test_connection(self) -> tuple[bool, str]:
         """Call PagerDuty once and say in one sentence what is right or what to mend."""

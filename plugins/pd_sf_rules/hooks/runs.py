@@ -3,10 +3,11 @@
 import os
 from functools import lru_cache
 
+from pd_sf_rules.connections import connection_from_environment
 from pd_sf_rules.errors import ConnectionConfigError
 from pd_sf_rules.hooks.stored import stored_connection
 from pd_sf_rules.ledger import Ledger
-from pd_sf_rules.pipeline.opening import LEDGER_CONN_ID, open_run, open_the_ledger
+from pd_sf_rules.pipeline.opening import LEDGER_CONN_ID, ledger_url_of, open_run, open_the_ledger
 from pd_sf_rules.pipeline.run import Run
 from pd_sf_rules.settings import load_integration
 
@@ -28,13 +29,13 @@ def ledger_of_process() -> Ledger:
 
 
 def ledger_connection_url() -> str | None:
-    """Return the URL in the connection `pdsf_ledger` (extra `url`, or Airflow's own URI of it), None without one."""
+    """Return the database URL that the connection `pdsf_ledger` tells, None without one."""
     if os.environ.get("PDSF_LEDGER_URL"):
         return None
-    from airflow.sdk import BaseHook  # noqa: PLC0415 - costs seconds, and most set-ups name the ledger by variable
-
+    stated = connection_from_environment(LEDGER_CONN_ID)
+    if stated is not None:  # as the command line reads it, so that both open the same ledger
+        return ledger_url_of(stated)
     try:
-        stated = stored_connection(LEDGER_CONN_ID).text("url")
+        return ledger_url_of(stored_connection(LEDGER_CONN_ID))
     except ConnectionConfigError:
         return None
-    return stated or str(BaseHook.get_connection(LEDGER_CONN_ID).get_uri())

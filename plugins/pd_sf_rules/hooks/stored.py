@@ -5,29 +5,24 @@ from typing import Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from pd_sf_rules.connections import ConnectionSpec
+from pd_sf_rules.connections import ConnectionSpec, connection_from_environment
 from pd_sf_rules.errors import ConnectionConfigError
 
 
 def stored_connection(conn_id: str) -> ConnectionSpec:
     """Return a connection from Airflow's environment, secrets backends or metadata database.
 
-    Raises ConnectionConfigError where there is none.
+    Raises ConnectionConfigError where there is none, or where the environment's cannot be read.
     """
     try:
         return spec_of(BaseHook.get_connection(conn_id))
     except AirflowNotFoundException:
-        hint = f"Add it in Airflow (Admin > Connections) or set AIRFLOW_CONN_{conn_id.upper()}."
-        raise ConnectionConfigError(conn_id, "is not defined.", hint=hint) from None
-
-
-async def async_connection(conn_id: str) -> ConnectionSpec:
-    """Return a connection inside the triggerer's event loop; raises ConnectionConfigError where there is none."""
-    try:
-        return spec_of(await BaseHook.aget_connection(conn_id))
-    except AirflowNotFoundException:
-        hint = f"Add it in Airflow (Admin > Connections) or set AIRFLOW_CONN_{conn_id.upper()}."
-        raise ConnectionConfigError(conn_id, "is not defined.", hint=hint) from None
+        # Airflow passes over a variable that it cannot read; ours says what is wrong with it.
+        in_environment = connection_from_environment(conn_id)
+    if in_environment is not None:
+        return in_environment
+    hint = f"Add it in Airflow (Admin > Connections) or set AIRFLOW_CONN_{conn_id.upper()}."
+    raise ConnectionConfigError(conn_id, "is not defined.", hint=hint)
 
 
 def spec_of(connection: Any) -> ConnectionSpec:
@@ -39,4 +34,6 @@ def spec_of(connection: Any) -> ConnectionSpec:
         password=connection.password or "",
         host=connection.host or "",
         extra=connection.extra_dejson,
+        port=connection.port,
+        schema=connection.schema or "",
     )

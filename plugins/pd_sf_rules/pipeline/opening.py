@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from pd_sf_rules.connections import ConnectionSpec, connection_from_environment
 from pd_sf_rules.errors import ConnectionConfigError
 from pd_sf_rules.ledger import Ledger, ledger_url, open_ledger
@@ -37,10 +39,32 @@ def open_the_ledger(
     home = Path(variables.setdefault("AIRFLOW_HOME", "~/airflow")).expanduser()
     if connection_url is None and not variables.get("PDSF_LEDGER_URL"):
         spec = connection_from_environment(LEDGER_CONN_ID, variables)
-        connection_url = spec.text("url") if spec else None
+        connection_url = ledger_url_of(spec) if spec else None
         if connection_url is None:
             home.mkdir(parents=True, exist_ok=True)
     return open_ledger(ledger_url(variables, connection_url=connection_url) or "")
+
+
+def ledger_url_of(spec: ConnectionSpec) -> str:
+    """Return the database URL that a connection tells: its extra `url`, else its host, login and schema.
+
+    A connection of type `sqlite` names its file in the host field.
+    """
+    stated = spec.text("url")
+    if stated:
+        return stated
+    if spec.conn_type == "sqlite":
+        path = spec.host or f"/{spec.schema}"
+        return URL.create("sqlite", database=path).render_as_string(hide_password=False)
+    url = URL.create(
+        spec.conn_type.replace("-", "_") or "unknown",
+        username=spec.login or None,
+        password=spec.password or None,
+        host=spec.host or None,
+        port=spec.port,
+        database=spec.schema or None,
+    )
+    return url.render_as_string(hide_password=False)
 
 
 def open_run(

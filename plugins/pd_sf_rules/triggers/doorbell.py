@@ -62,7 +62,9 @@ class SalesforceBell:
     def remember(self, told: Mapping[str, Any]) -> None:
         """Go on from what `remembered` told."""
         self.since = _instant(told["since"])
-        self.seen = {name: (count, _instant(stamp)) for name, (count, stamp) in told["seen"].items()}
+        self.seen = {
+            name: (count, _instant(stamp)) for name, (count, stamp) in told["seen"].items()
+        }
 
     def _watched(self, integration: Integration) -> tuple[str, ...]:
         folder = rulesets_folder()

@@ -155,6 +155,13 @@ class PagerDutyClient:
             )
         return f"PagerDuty at {host} answers; writes are made as {self.from_email}."
 
+    def session(self) -> PagerDutySession:
+        """Return the official client that this one sends through, logged in; it keeps this client open."""
+        if uses_oauth(self._spec):
+            self._ready(None)
+        self._session.opened_by = self
+        return self._session
+
     def close(self) -> None:
         """Close the connections for good."""
         self._session.close()

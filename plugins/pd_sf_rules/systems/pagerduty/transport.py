@@ -34,6 +34,8 @@ class PagerDutySession(RestApiV2Client):
     """
 
     max_network_attempts = 0
+    opened_by: object = None
+    """Whoever closes the session when it is dropped itself."""
 
     def __init__(
         self, token: str, *, auth_type: str, base_url: str, from_email: str, timeout: float

@@ -147,6 +147,10 @@ class SalesforceClient:
         who = self._spec.login or grant.user_id or "the integration user"
         return f"Salesforce at {host} answers {who} (API {self.version}{quota})."
 
+    def direct(self) -> "DirectSalesforce":
+        """Return the simple-salesforce client that this one sends through, logged in."""
+        return self._ready()[0]
+
     def close(self) -> None:
         """Close the connections; the client may be used again."""
         with self._lock:

@@ -1,0 +1,138 @@
+"""One poll of one side of an integration: it looks, remembers, and outlasts every trouble on the way."""
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pd_sf_rules.connections import ConnectionSpec
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.ledger import Ledger
+from pd_sf_rules.model import SALESFORCE, Source
+from pd_sf_rules.settings import Integration, load_integration
+from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
+from pd_sf_rules.systems.salesforce.client import SalesforceClient
+from pd_sf_rules.triggers.doorbell import (
+    EVERYTHING,
+    NOTHING,
+    DueBell,
+    PagerDutyBell,
+    SalesforceBell,
+    Topics,
+)
+
+LONGEST_PAUSE_SECONDS = 300.0
+PATIENCE_SECONDS = 2.0
+"""How long one look waits for a server that asks for a pause; the next look waits longer by itself."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Poll:
+    """Looks at one side. `connect` gives a connection by id, `open_ledger` the ledger that knows what is due.
+
+    Without a ledger it tells changes only, and exactly: what a sensor waits for.
+    """
+
+    system: Source
+    integration: str
+    connect: Callable[[str], ConnectionSpec]
+    open_ledger: Callable[[], Ledger] | None = None
+    failures: dict[str, int] = field(default_factory=dict)
+    _bell: SalesforceBell | PagerDutyBell = field(init=False)
+    _due: DueBell = field(init=False)
+    _client: SalesforceClient | PagerDutyClient | None = None
+
+    def __post_init__(self) -> None:
+        self._bell = SalesforceBell() if self.system == SALESFORCE else PagerDutyBell()
+        self._due = DueBell(self.system)
+
+    def look(self) -> Topics | None:
+        """Return what changed or became due since the last look; None when the system could not be looked at.
+
+        After a trouble that is over, runs may have failed for it: everything rings. Never raises; what is wrong is
+        logged once.
+        """
+        due = self._tried("the retries", self._became_due)
+        changed = self._tried(self.system, self.changes)
+        if changed is None:
+            self._forget_client()
+            return due or None
+        return changed | (due or NOTHING)
+
+    def changes(self) -> Topics:
+        """Return what changed since the last look; raises what is in its way."""
+        integration = load_integration(self.integration)
+        conn_ids = (integration.salesforce_conn_id, integration.pagerduty_conn_id)
+        conn_id = conn_ids[self.system != SALESFORCE]
+        if self._client is not None and self._client.conn_id != conn_id:
+            self._forget_client()
+        if self._client is None:
+            self._client = self._open(conn_id)
+        return self._rang(integration)
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what was seen at the last look, as JSON can hold it."""
+        return self._bell.remembered()
+
+    def remember(self, told: Mapping[str, Any]) -> None:
+        """Go on from what another poll's `remembered` told."""
+        self._bell.remember(told)
+
+    def pause(self, poll_seconds: float) -> float:
+        """Return the seconds until the next look: longer and longer while something is wrong."""
+        failures = max(self.failures.values(), default=0)
+        if not failures:
+            return poll_seconds
+        longest = max(poll_seconds, LONGEST_PAUSE_SECONDS)
+        pause = min(poll_seconds * 2.0 ** min(failures, 20), longest)
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+    def close(self) -> None:
+        """Close the connection; the next look opens a new one."""
+        self._forget_client()
+
+    def _open(self, conn_id: str) -> SalesforceClient | PagerDutyClient:
+        spec = self.connect(conn_id)
+        if self.system == SALESFORCE:
+            return SalesforceClient(spec, patience=PATIENCE_SECONDS)
+        return PagerDutyClient(spec, patience=PATIENCE_SECONDS)
+
+    def _rang(self, integration: Integration) -> Topics:
+        match self._bell, self._client:
+            case SalesforceBell() as bell, SalesforceClient() as client:
+                return bell.rang(client, integration)
+            case PagerDutyBell() as bell, PagerDutyClient() as client:
+                return bell.rang(client, integration)
+        raise TypeError("A bell and a client of different systems.")
+
+    def _became_due(self) -> Topics:
+        if self.open_ledger is None:
+            return NOTHING
+        return self._due.rang(self.open_ledger(), load_integration(self.integration))
+
+    def _tried(self, what: str, question: Callable[[], Topics]) -> Topics | None:
+        try:
+            told = question()
+        except (SyncError, OSError) as error:
+            self._complain(what, str(error), trace=False)
+            return None
+        except Exception as error:  # noqa: BLE001 - a trigger that raises is started again without any pause
+            self._complain(what, f"unexpected {type(error).__name__}", trace=True)
+            return None
+        recovered = self.failures.pop(what, 0)
+        return EVERYTHING if recovered and self.open_ledger is not None else told
+
+    def _complain(self, what: str, why: str, *, trace: bool) -> None:
+        times = self.failures[what] = self.failures.get(what, 0) + 1
+        level = logging.WARNING if times == 1 else logging.DEBUG
+        text = "%s of integration '%s' cannot be watched, and will be tried again: %s"
+        _log.log(level, text, what, self.integration, why, exc_info=trace)
+
+    def _forget_client(self) -> None:
+        """Drop the client: the connection may have been mended since it was read."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
