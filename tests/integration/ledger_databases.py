@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from pd_sf_rules.ledger import Ledger, open_ledger
+from pd_sf_rules.ledger.tables import metadata
 from tests.integration.postgres import (
     HOW_TO_GET,
     PostgresServer,
     running_postgres,
     server_binaries,
 )
+
+EMPTYING_ORDER = list(reversed(metadata.sorted_tables))
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +29,8 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def migrated_template(postgres_server: PostgresServer) -> str:
-    """A database at the newest revision, to copy from."""
+def migrated_database(postgres_server: PostgresServer) -> str:
+    """A database at the newest revision, emptied before each test that takes it: quicker than a new one."""
     name = postgres_server.new_database()
     open_ledger(postgres_server.url(name)).close()
     return name
@@ -57,7 +60,9 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "ledger.db")
         return f"sqlite:///{tmp_path}/ledger.db"
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.url(server.new_database(request.getfixturevalue("migrated_template")))
+    name: str = request.getfixturevalue("migrated_database")
+    server.execute(*(f"DELETE FROM {t.name}" for t in EMPTYING_ORDER), database=name)
+    return server.url(name)
 
 
 @pytest.fixture

@@ -100,13 +100,13 @@ def test_opening_twice_changes_nothing(empty_url: str) -> None:
     second.close()
 
 
-def test_newer_ledger_is_refused(ledger_url: str) -> None:
+def test_newer_ledger_is_refused(empty_url: str) -> None:
     """A ledger written by a later version is named and not touched."""
-    ledger = open_ledger(ledger_url)
+    ledger = open_ledger(empty_url)
     with ledger.begin() as c:
         c.execute(text("UPDATE ledger_version SET version_num = '9999'"))
     with pytest.raises(ConfigError, match=r"revision 9999, this version knows up to \d{4}"):
-        open_ledger(ledger_url)
+        open_ledger(empty_url)
     with pytest.raises(ConfigError, match="9999"):
         ledger.upgrade()
     assert ledger.revision() == "9999"
