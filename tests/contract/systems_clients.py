@@ -7,7 +7,7 @@ from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
 from sandbox.demo_key import of_this_process
 from sandbox.world import World
-from tests.contract.scripted import Reply, Request, Scripted
+from tests.contract.scripted import Answering, Reply, Request, Scripted, Silence
 
 DATA = "/services/data/v66.0"
 TOKEN = "00Dxx!secret.session.token"
@@ -54,7 +54,7 @@ def sandbox_pagerduty(world: World, **options: Any) -> PagerDutyClient:
 def scripted_salesforce(server: Scripted, **options: Any) -> SalesforceClient:
     """Return our client for a scripted org that admits everybody."""
     admit(server)
-    made = SalesforceClient(salesforce_spec(server.url), **{"timeout": 0.5, **options})
+    made = SalesforceClient(salesforce_spec(server.url), **{"timeout": 10.0, **options})
     server.closing.append(made.close)
     return made
 
@@ -62,10 +62,15 @@ def scripted_salesforce(server: Scripted, **options: Any) -> SalesforceClient:
 def scripted_pagerduty(server: Scripted, **options: Any) -> PagerDutyClient:
     """Return our client for a scripted account."""
     made = PagerDutyClient(
-        pagerduty_spec(server.url), **{"timeout": 0.5, "patience": 0.0, **options}
+        pagerduty_spec(server.url), **{"timeout": 10.0, "patience": 0.0, **options}
     )
     server.closing.append(made.close)
     return made
+
+
+def timeout_for(*answers: Answering) -> float:
+    """Return the seconds to wait for these answers: few only where none will come."""
+    return 0.3 if any(isinstance(one, Silence) for one in answers) else 10.0
 
 
 def admit(server: Scripted, token: str = TOKEN) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pd_sf_rules.errors import SyncError
@@ -14,6 +14,8 @@ from pd_sf_rules.systems.pagerduty.incidents import incident_values
 from pd_sf_rules.systems.salesforce import refusals as salesforce
 from pd_sf_rules.systems.salesforce.rows import flat_values
 
+# A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 KEYS = st.sampled_from(
     ["error", "errors", "errorCode", "statusCode", "message", "fields", "code", "id", "name",
      "priority", "service", "assignments", "assignee", "assignees", "custom_fields", "value"]
@@ -27,6 +29,7 @@ STATUSES = st.integers(100, 599)
 HEADERS = st.dictionaries(st.sampled_from(["Retry-After", "ratelimit-reset"]), st.text(max_size=6))
 
 
+@UNHURRIED
 @given(STATUSES, JSON, HEADERS, st.booleans(), st.booleans())
 def test_any_answer_of_either_service_is_one_of_our_errors(
     status: int, body: Any, headers: dict[str, str], write: bool, of_target: bool
@@ -40,12 +43,14 @@ def test_any_answer_of_either_service_is_one_of_our_errors(
         assert str(error)
 
 
+@UNHURRIED
 @given(JSON, st.booleans())
 def test_any_failed_row_is_one_of_our_errors(errors: Any, of_target: bool) -> None:
     """A row of a collection may say anything."""
     assert isinstance(salesforce.row_error(errors, "update", of_target=of_target), SyncError)
 
 
+@UNHURRIED
 @given(st.dictionaries(KEYS, JSON, max_size=6))
 def test_any_incident_has_all_names(raw: dict[str, Any]) -> None:
     """Every name of the rulesets is there, whatever shape the members have."""
@@ -53,12 +58,14 @@ def test_any_incident_has_all_names(raw: dict[str, Any]) -> None:
     assert {"title", "status", "priority", "service.name", "assignees", "number"} <= set(values)
 
 
+@UNHURRIED
 @given(st.dictionaries(KEYS, JSON, max_size=6))
 def test_any_row_has_the_fields_asked_for(raw: dict[str, Any]) -> None:
     """A missing path is None."""
     assert set(flat_values(raw, ["id", "service.name", "a.b.c"])) == {"id", "service.name", "a.b.c"}
 
 
+@UNHURRIED
 @given(st.text())
 def test_words_are_short_and_on_one_line(text: str) -> None:
     """Error texts stay readable in a table."""

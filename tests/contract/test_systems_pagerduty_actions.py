@@ -48,7 +48,7 @@ def server() -> Iterator[Scripted]:
 @pytest.fixture
 def client(world: World) -> Iterator[PagerDutyClient]:
     """Our client for the sandbox."""
-    made = sandbox_pagerduty(world, timeout=5.0)
+    made = sandbox_pagerduty(world)
     yield made
     made.close()
 

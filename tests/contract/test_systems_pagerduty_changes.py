@@ -188,7 +188,7 @@ def test_more_entries_than_paging_reaches_are_read_in_halves(
     """More than paging reaches in an hour: every entry, once, in order."""
     monkeypatch.setattr(paging, "CLASSIC_CAP", 1000)
     _listing(server, [_row(n, n * 2) for n in range(1_700)], cap=1000)
-    entries = pull_log_entries(scripted_pagerduty(server, timeout=10.0), HOUR)
+    entries = pull_log_entries(scripted_pagerduty(server), HOUR)
     assert [one.id for one in entries] == [f"R{n}" for n in range(1_700)]
 
 
@@ -207,7 +207,7 @@ def test_a_second_that_holds_too_many_is_named(
     server.on("GET", "/log_entries", flooded)
     window = Window(NOON + timedelta(seconds=6), NOON + timedelta(seconds=8))
     with pytest.raises(RefusedError, match=r"2026-11-01T12:00:0[67]Z"):
-        pull_log_entries(scripted_pagerduty(server, timeout=10.0), window)
+        pull_log_entries(scripted_pagerduty(server), window)
 
 
 def test_incidents_that_were_not_included_are_fetched(server: Scripted) -> None:

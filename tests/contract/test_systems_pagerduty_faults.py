@@ -24,6 +24,7 @@ from tests.contract.systems_clients import (
     pagerduty_spec,
     sandbox_pagerduty,
     scripted_pagerduty,
+    timeout_for,
 )
 
 HTML = "<html><body><h1>Bad gateway</h1></body></html>"
@@ -50,13 +51,13 @@ def _error(call: Callable[[], Any]) -> SyncError | None:
 
 
 def _write(server: Scripted, *answers: Answering) -> SyncError | None:
-    client = scripted_pagerduty(server, timeout=0.3)
+    client = scripted_pagerduty(server, timeout=timeout_for(*answers))
     server.on("PUT", PATH, *answers)
     return _error(lambda: client.put("incidents/Q1", {"incident": {}}))
 
 
 def _read(server: Scripted, *answers: Answering) -> SyncError | None:
-    client = scripted_pagerduty(server, timeout=0.3)
+    client = scripted_pagerduty(server, timeout=timeout_for(*answers))
     server.on("GET", PATH, *answers)
     return _error(lambda: client.get("incidents/Q1"))
 
@@ -187,8 +188,8 @@ def test_what_the_sandbox_committed_without_telling_is_found_by_its_key(
     world: World, kind: str
 ) -> None:
     """The incident is there although the answer was lost: uncertain, sent once, settled by its key."""
-    client = sandbox_pagerduty(world, timeout=0.3)
-    world.faults.plan(kind, system="pagerduty", method="POST", path="^/incidents$", seconds=0.6)
+    client = sandbox_pagerduty(world)
+    world.faults.plan(kind, system="pagerduty", method="POST", path="^/incidents$", seconds=0.2)
     result = create_incident(client, NewIncident("Down", "PSUPP01", "sf-1"))
     assert type(result.error) is UncertainError
     assert len(incidents_by_key(client, "sf-1", service_id="PSUPP01")) == 1
@@ -198,8 +199,8 @@ def test_what_the_sandbox_committed_without_telling_is_found_by_its_key(
 @pytest.mark.parametrize("kind", ["timeout_before", "reset_before", "server_error", "html"])
 def test_what_the_sandbox_never_did_is_uncertain_too(world: World, kind: str) -> None:
     """From here both look alike; the key tells that nothing was created."""
-    client = sandbox_pagerduty(world, timeout=0.3)
-    world.faults.plan(kind, system="pagerduty", method="POST", path="^/incidents$", seconds=0.6)
+    client = sandbox_pagerduty(world)
+    world.faults.plan(kind, system="pagerduty", method="POST", path="^/incidents$", seconds=0.2)
     result = create_incident(client, NewIncident("Down", "PSUPP01", "sf-1"))
     assert type(result.error) is UncertainError
     assert incidents_by_key(client, "sf-1") == []

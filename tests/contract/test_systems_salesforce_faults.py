@@ -24,6 +24,7 @@ from tests.contract.systems_clients import (
     salesforce_spec,
     sandbox_salesforce,
     scripted_salesforce,
+    timeout_for,
 )
 
 HTML = "<html><head><style>x{}</style></head><body><h1>Down</h1> for maintenance</body></html>"
@@ -42,13 +43,13 @@ def _rest(code: str, message: str = "words", **more: Any) -> list[dict[str, Any]
 
 
 def _read(server: Scripted, *answers: Answering) -> SyncError | None:
-    client = scripted_salesforce(server, patience=0.0, timeout=0.3)
+    client = scripted_salesforce(server, patience=0.0, timeout=timeout_for(*answers))
     server.on("GET", QUERY, *answers)
     return _error(lambda: list(client.query("SELECT Id FROM Case")))
 
 
 def _write(server: Scripted, *answers: Answering) -> SyncError | None:
-    client = scripted_salesforce(server, timeout=0.3)
+    client = scripted_salesforce(server, timeout=timeout_for(*answers))
     server.on("POST", CASES, *answers)
     return _error(lambda: client.post("sobjects/Case/", {"Subject": "x"}))
 
@@ -99,7 +100,7 @@ def test_a_read_without_a_clear_answer_is_repeated_twice_and_then_retryable(
 def test_a_read_survives_passing_trouble(server: Scripted, answer: Answering) -> None:
     """One bad answer, then a good one: the caller sees the rows."""
     good = Reply(200, {"done": True, "records": [{"Id": "1"}]})
-    client = scripted_salesforce(server, timeout=0.3)
+    client = scripted_salesforce(server, timeout=timeout_for(answer))
     server.on("GET", QUERY, answer, good)
     assert list(client.query("SELECT Id FROM Case")) == [[{"Id": "1"}]]
 
@@ -201,9 +202,9 @@ def test_an_unreadable_address_is_a_connection_error() -> None:
 @pytest.mark.parametrize("kind", ["timeout_after", "reset_after", "malformed_json"])
 def test_what_the_sandbox_committed_without_telling_is_uncertain(world: World, kind: str) -> None:
     """The record is there although the answer was lost, which is what UncertainError warns of."""
-    client = sandbox_salesforce(world, timeout=0.3)
+    client = sandbox_salesforce(world)
     client.check()
-    world.faults.plan(kind, system="salesforce", method="POST", path="/sobjects/Case", seconds=0.6)
+    world.faults.plan(kind, system="salesforce", method="POST", path="/sobjects/Case", seconds=0.2)
     error = _error(lambda: client.post("sobjects/Case/", {"Subject": "Once"}))
     assert type(error) is UncertainError
     assert len(world.salesforce.records("Case")) == 1
@@ -214,9 +215,9 @@ def test_what_the_sandbox_committed_without_telling_is_uncertain(world: World, k
 @pytest.mark.parametrize("kind", ["timeout_before", "reset_before", "server_error", "html"])
 def test_what_the_sandbox_never_did_is_uncertain_too(world: World, kind: str) -> None:
     """From here both look alike: nothing is sent again, and nothing was created."""
-    client = sandbox_salesforce(world, timeout=0.3)
+    client = sandbox_salesforce(world)
     client.check()
-    world.faults.plan(kind, system="salesforce", method="POST", path="/sobjects/Case", seconds=0.6)
+    world.faults.plan(kind, system="salesforce", method="POST", path="/sobjects/Case", seconds=0.2)
     assert (
         type(_error(lambda: client.post("sobjects/Case/", {"Subject": "Once"}))) is UncertainError
     )

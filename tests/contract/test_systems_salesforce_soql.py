@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pd_sf_rules.errors import RefusedError
@@ -14,6 +14,8 @@ from sandbox.salesforce.soql.syntax import Comparison, Membership, Text
 from sandbox.world import World
 from tests.contract.systems_clients import sandbox_salesforce
 
+# A busy machine is no failure.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NASTY = st.text(alphabet=st.sampled_from("'\\\"\n\r\t\b\f\0 OR=()aé😀%_"), max_size=30) | st.text()
 
 
@@ -34,12 +36,14 @@ def _read_back(literal: str) -> str:
     return "".join(out)
 
 
+@UNHURRIED
 @given(NASTY)
 def test_no_text_escapes_its_literal(text: str) -> None:
     """Reading the literal by SOQL's rules gives the very text (without NULs), with nothing behind it."""
     assert _read_back(soql.literal(text)) == text.replace("\0", "")
 
 
+@UNHURRIED
 @given(NASTY)
 def test_a_soql_parser_sees_one_comparison(text: str) -> None:
     """An independent parser reads the condition as exactly one comparison, for any text."""
@@ -48,6 +52,7 @@ def test_a_soql_parser_sees_one_comparison(text: str) -> None:
     assert isinstance(condition.right, Text)
 
 
+@UNHURRIED
 @given(st.lists(NASTY, min_size=1, max_size=5))
 def test_no_id_escapes_an_id_list(ids: list[str]) -> None:
     """An `IN` list of any texts is one condition over as many texts."""
@@ -57,6 +62,7 @@ def test_no_id_escapes_an_id_list(ids: list[str]) -> None:
     assert len(condition.right) == len(ids)
 
 
+@UNHURRIED
 @given(st.text())
 def test_only_names_pass_as_names(text: str) -> None:
     """What is accepted as a field path consists of letters, digits, underscores and dots."""
