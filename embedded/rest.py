@@ -81,9 +81,28 @@ class AirflowApi:
         return wait_until(look, what=f"DAG {dag_id} to be parsed", timeout=timeout)
 
     def unpause(self, dag_id: str, *, timeout: float = 60.0) -> None:
-        """Switch a DAG on, waiting until it has been parsed."""
-        self.wait_for_dag(dag_id, timeout=timeout)
+        """Switch a DAG on, waiting until it has been parsed; its watchers start as soon as they can.
+
+        Airflow starts the watchers of a DAG that was off when it parses the file the next time,
+        which is up to `min_file_process_interval` later: so that is asked for at once.
+        """
+        dag = self.wait_for_dag(dag_id, timeout=timeout)
         self.call("PATCH", f"/dags/{quote(dag_id)}", json={"is_paused": False})
+        self.call("PUT", f"/parseDagFile/{dag['file_token']}")
+
+    def wait_for_watchers(self, dag_id: str, *, timeout: float = 60.0) -> None:
+        """Wait until every asset that schedules this DAG is watched; one without a watcher is in vain."""
+
+        def look() -> bool | None:
+            found = self.call("GET", "/assets", params={"dag_ids": dag_id, "limit": 100})
+            scheduling = [
+                asset
+                for asset in found["assets"]
+                if any(dag["dag_id"] == dag_id for dag in asset["scheduled_dags"])
+            ]
+            return (bool(scheduling) and all(asset["watchers"] for asset in scheduling)) or None
+
+        wait_until(look, what=f"the watchers of {dag_id}", timeout=timeout)
 
     def pause(self, dag_id: str) -> None:
         """Switch a DAG off."""

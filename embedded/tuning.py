@@ -22,12 +22,16 @@ PRELOADED = (
     "airflow.sdk.definitions.decorators.condition",
     "airflow.sdk.definitions.decorators.setup_teardown",
     "airflow.sdk.definitions.decorators.task_group",
+    "airflow.sdk.execution_time.cache",
+    "airflow.sdk.execution_time.timeout",
     "airflow.providers.standard.decorators.python",
+    "httpcore2",
     "jinja2.ext",
     "pagerduty",
     "simple_salesforce",
     "pd_sf_rules.policies",
     "pd_sf_rules.operators.sync",
+    "pd_sf_rules.systems.salesforce.login",
 )
 
 
@@ -102,7 +106,8 @@ def _tuning() -> dict[str, str]:
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+        # A DAG that is switched on gets its watchers when its file is parsed again.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
         "AIRFLOW__API__WORKERS": "1",
         "PDSF_PRELOAD": ",".join(PRELOADED),

@@ -64,6 +64,7 @@ def test_dags_start_paused(airflow: RunningAirflow) -> None:
 def test_a_change_becomes_a_run(airflow: RunningAirflow, watched_file: Path) -> None:
     """A moved file rings the watcher's bell, and the run's tasks hand their values on."""
     airflow.unpause("follow_file")
+    airflow.wait_for_watchers("follow_file", timeout=30)
     watched_file.write_text("hello")
     run = wait_until(
         lambda: next(iter(airflow.runs("follow_file")), None), what="a run", timeout=60
