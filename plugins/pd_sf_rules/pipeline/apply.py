@@ -179,10 +179,9 @@ def _take_over(run: Run) -> None:
     """Give back what a process of this host claimed and, being dead, will never conclude."""
     with run.ledger.read() as c:
         claimed = actions.open_actions(c, run.name, state="claimed")
-    orphans = [a.id for a in claimed if a.claimed_by and is_dead(a.claimed_by)]
-    if orphans:
+    for dead in {a.claimed_by for a in claimed if a.claimed_by and is_dead(a.claimed_by)}:
         with run.ledger.begin() as c:
-            actions.release(c, orphans)
+            actions.release(c, [a.id for a in claimed if a.claimed_by == dead], owner=dead)
 
 
 def _until_next_try(run: Run, direction: Direction) -> float | None:

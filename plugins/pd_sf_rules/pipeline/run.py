@@ -5,12 +5,14 @@ import socket
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.ledger.database import Ledger
-from pd_sf_rules.model import ApiUsage
+from pd_sf_rules.model import ApiUsage, Values
 from pd_sf_rules.settings import Integration
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.pagerduty.lookups import Lookups
@@ -60,6 +62,17 @@ class Run:
             self._lookups = Lookups(self.pagerduty)
         return self._lookups
 
+    def as_watched(self, name: str, fields: Values) -> dict[str, Any]:
+        """Return written values under every spelling that rules use: field names have no case in Salesforce."""
+        spelled: dict[str, list[str]] = {}
+        for path in self.watched.get(name, ()):
+            spelled.setdefault(path.casefold(), []).append(path)
+        return {
+            path: value
+            for written, value in fields.items()
+            for path in spelled.get(written.casefold(), [written])
+        }
+
     def usage(self) -> dict[str, ApiUsage]:
         """Return the API calls made so far, by system; a system that was not called is absent."""
         clients = {"salesforce": self._salesforce, "pagerduty": self._pagerduty}
@@ -89,17 +102,27 @@ def utc_now() -> datetime:
 
 
 def owner() -> str:
-    """Name this process as `host/pid/start`, so that a claim of a process that died is known at once."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+    """Name this process as `place/pid/start`, so that a claim of a process that died is known at once."""
+    return f"{_place()}/{os.getpid()}/{_started(os.getpid())}"
 
 
 def is_dead(name: str) -> bool:
-    """Say whether the process that `owner` named ran on this host and is gone. False when that cannot be told."""
-    host, _, rest = name.partition("/")
+    """Say whether the process that `owner` named ran in this place and is gone. False when that cannot be told."""
+    place, _, rest = name.partition("/")
     pid, _, started = rest.partition("/")
-    if host != socket.gethostname() or not pid.isdigit():
+    if place != _place() or not pid.isdigit():
         return False
     return _started(int(pid)) != started
+
+
+@lru_cache(maxsize=1)
+def _place() -> str:
+    """Name what a pid is unique in: this boot of this machine, and this container. A host name is neither."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _started(pid: int) -> str:
