@@ -19,9 +19,18 @@ from pd_sf_rules.operators.sync import (
     PullChangesOperator,
     RecordLineageOperator,
 )
-from pd_sf_rules.policies import changes_or_clock, dag_id, default_args, notes_form
+from pd_sf_rules.policies import (
+    changes_or_clock,
+    dag_id,
+    default_args,
+    docs,
+    notes_form,
+    ruleset_errors,
+    tags,
+)
 from pd_sf_rules.settings import load_integrations
 
+errors = ruleset_errors()
 for integration in load_integrations().values():
     with DAG(
         dag_id("note_sync", integration),
@@ -31,8 +40,8 @@ for integration in load_integrations().values():
         max_active_runs=1,
         params=notes_form(),
         default_args=default_args(integration),
-        doc_md=__doc__,
-        tags=["pd-sf-rules", "sync", integration.name],
+        doc_md=docs(__doc__, errors),
+        tags=tags(integration, errors),
     ) as dag:
         step: Any = {"integration": integration.name, "direction": "notes"}
         pull = PullChangesOperator(task_id="pull_comments_and_notes", **step)
@@ -43,6 +52,7 @@ for integration in load_integrations().values():
             task_id="record_lineage_and_move_cursor",
             trigger_rule="all_done",
             pull_task=pull.task_id,
+            apply_task=apply.task_id,
             **step,
         )
         pull >> apply >> record

@@ -24,9 +24,18 @@ from pd_sf_rules.operators.sync import (
     PullChangesOperator,
     RecordLineageOperator,
 )
-from pd_sf_rules.policies import changes_or_clock, dag_id, default_args, window_form
+from pd_sf_rules.policies import (
+    changes_or_clock,
+    dag_id,
+    default_args,
+    docs,
+    ruleset_errors,
+    tags,
+    window_form,
+)
 from pd_sf_rules.settings import load_integrations
 
+errors = ruleset_errors()
 for integration in load_integrations().values():
     with DAG(
         dag_id("salesforce_to_pagerduty", integration),
@@ -36,8 +45,8 @@ for integration in load_integrations().values():
         max_active_runs=1,
         params=window_form(),
         default_args=default_args(integration),
-        doc_md=__doc__,
-        tags=["pd-sf-rules", "sync", integration.name],
+        doc_md=docs(__doc__, errors),
+        tags=tags(integration, errors),
     ) as dag:
         step: Any = {"integration": integration.name, "direction": "salesforce"}
         pull = PullChangesOperator(task_id="pull_changed_records", **step)
@@ -49,6 +58,7 @@ for integration in load_integrations().values():
             task_id="record_lineage_and_move_cursor",
             trigger_rule="all_done",
             pull_task=pull.task_id,
+            apply_task=apply.task_id,
             evaluate_task=evaluate.task_id,
             **step,
         )

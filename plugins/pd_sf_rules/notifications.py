@@ -1,6 +1,12 @@
-"""Alerts about the sync itself, through the PagerDuty provider's notifier, to the sync's own service."""
+"""Alerts about the sync itself, through the PagerDuty provider's notifier, to the sync's own service.
+
+A DAG has one alert: the first task that fails for good raises it, further failures add to it, and the next run
+that ends well resolves it. The ledger remembers that it is open, so that a run that ends well says nothing
+otherwise.
+"""
 
 import logging
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -11,25 +17,18 @@ from airflow.providers.pagerduty.hooks.pagerduty_events import (
 )
 from airflow.providers.pagerduty.notifications.pagerduty import PagerdutyNotifier
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
 
-from pd_sf_rules.connections import ConnectionSpec, checked_url
+from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.errors import SyncError
+from pd_sf_rules.hooks.runs import ledger_of_process
 from pd_sf_rules.hooks.stored import stored_connection
+from pd_sf_rules.ledger import cursors
+from pd_sf_rules.pipeline.run import utc_now
+from pd_sf_rules.settings import Integration
+from pd_sf_rules.systems.pagerduty.alerts import SUMMARY_LENGTH, events_session, send_alert
 
 _log = logging.getLogger(__name__)
-
-
-class _EventsClient(pagerduty.EventsApiV2Client):
-    """The official client on the host of the connection's `events_url`: the EU's, or loopback http."""
-
-    @property
-    def url(self) -> str:
-        """The base URL, checked where the connection is read."""
-        return str(self._url)
-
-    @url.setter
-    def url(self, value: str) -> None:
-        self._url = value
 
 
 class EventsHook(PagerdutyEventsHook):
@@ -37,19 +36,20 @@ class EventsHook(PagerdutyEventsHook):
 
     def __init__(self, spec: ConnectionSpec) -> None:
         super().__init__(integration_key=spec.text("routing_key"))
-        self._url = checked_url(spec, "events_url")
+        self._spec = spec
 
     def send_event(self, *args: Any, **kwargs: Any) -> str:
         """Send one event and return its dedup key; see the provider's hook for the arguments."""
-        client = _EventsClient(self.integration_key, base_url=self._url or None)
-        return str(client.send_event(**prepare_event_data(*args, **kwargs)))
+        event = prepare_event_data(*args, **kwargs)
+        return str(events_session(self._spec).send_event(**event))
 
 
 class SyncNotifier(PagerdutyNotifier):
-    """Sends an alert, or resolves it, under one dedup key a task; silent without a routing key."""
+    """Raises the alert of a DAG; silent without a routing key."""
 
-    def __init__(self, pagerduty_conn_id: str, **kwargs: Any) -> None:
+    def __init__(self, integration: str, pagerduty_conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.integration = integration
         self.pagerduty_conn_id = pagerduty_conn_id
 
     @cached_property
@@ -59,27 +59,74 @@ class SyncNotifier(PagerdutyNotifier):
 
     def notify(self, context: Context) -> None:
         """Send the alert; one that cannot be sent is logged, so that it never hides the failure it tells of."""
+        dag_id = str(context["dag"].dag_id)
         try:
             if not stored_connection(self.pagerduty_conn_id).text("routing_key"):
-                _log.info(
-                    "No routing_key in connection '%s': no alert is sent.", self.pagerduty_conn_id
-                )
+                _log.info("No routing_key in '%s': no alert is sent.", self.pagerduty_conn_id)
                 return
+            self.summary = f"{dag_id}: {_cause(context)}"[:SUMMARY_LENGTH]
             super().notify(context)  # type: ignore[no-untyped-call]  # the provider leaves it untyped
+            _remember(self.integration, dag_id, is_open=True)
         except (SyncError, pagerduty.Error) as error:
-            _log.error("The alert could not be sent: %s", error)
+            _log.error("The alert of %s: %s", dag_id, error)
 
 
-def alert_on_failure(pagerduty_conn_id: str) -> SyncNotifier:
-    """Return the notifier for a task that failed for good."""
+def alert_on_failure(integration: Integration) -> SyncNotifier:
+    """Return the callback of a task that failed for good."""
     return SyncNotifier(
-        pagerduty_conn_id,
-        summary="{{ dag.dag_id }}.{{ ti.task_id }} failed: the sync needs a look",
+        integration.name,
+        integration.pagerduty_conn_id,
+        summary="",
         severity="error",
         source="{{ dag.dag_id }}",
         action="trigger",
-        dedup_key="pdsf/{{ dag.dag_id }}/{{ ti.task_id }}",
+        dedup_key="pdsf/{{ dag.dag_id }}",
         component="{{ ti.task_id }}",
         group="pd-sf-rules",
         custom_details={"run": "{{ run_id }}", "try": "{{ ti.try_number }}"},
     )
+
+
+def resolve_on_success(integration: Integration) -> Callable[[Context], None]:
+    """Return the callback of a task that ended well: after the last task of a run it resolves an open alert."""
+
+    def resolve(context: Context) -> None:
+        dag_id = str(context["dag"].dag_id)
+        if context["task"].downstream_task_ids or context["params"].get("dry_run"):
+            return
+        try:
+            if not _is_open(integration.name, dag_id):
+                return
+            spec = stored_connection(integration.pagerduty_conn_id)
+            send_alert(spec, "resolve", dedup_key=f"pdsf/{dag_id}")
+            _remember(integration.name, dag_id, is_open=False)
+        except SyncError as error:
+            _log.error("The alert of %s: %s", dag_id, error)
+
+    return resolve
+
+
+def _cause(context: Context) -> str:
+    """Return our own errors' sentence; of any other error only the kind, since its text may hold anything."""
+    error = context.get("exception")
+    if isinstance(error, (SyncError, AirflowFailException)):
+        return str(error)
+    kind = type(error).__name__ if isinstance(error, BaseException) else "no error was told"
+    return f"{context['ti'].task_id} failed ({kind}): its log tells more."
+
+
+def _stream(dag_id: str) -> str:
+    return f"alert:{dag_id}"
+
+
+def _is_open(integration: str, dag_id: str) -> bool:
+    with ledger_of_process().read() as c:
+        kept = cursors.get_cursor(c, integration, _stream(dag_id))
+    return kept is not None and bool(kept.extra.get("open"))
+
+
+def _remember(integration: str, dag_id: str, *, is_open: bool) -> None:
+    with ledger_of_process().begin() as c:
+        kept = cursors.start_cursor(c, integration, _stream(dag_id), utc_now())
+        at = max(utc_now(), kept.position)
+        cursors.move_cursor(c, integration, _stream(dag_id), at, extra={"open": is_open})

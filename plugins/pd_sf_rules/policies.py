@@ -1,6 +1,9 @@
 """What every DAG of this product has in common: names, schedule, form, retries, time-outs, alerts."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from html import escape
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import (
@@ -16,8 +19,10 @@ from airflow.sdk import (
 
 from pd_sf_rules.errors import RateLimitedError, RetryableError, SyncError
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
-from pd_sf_rules.notifications import alert_on_failure
-from pd_sf_rules.settings import Integration
+from pd_sf_rules.notifications import alert_on_failure, resolve_on_success
+from pd_sf_rules.rules.diagnostics import Diagnostic
+from pd_sf_rules.rules.loader import load_folder
+from pd_sf_rules.settings import Integration, rulesets_folder
 from pd_sf_rules.triggers.changes import PagerDutyChangesTrigger, SalesforceChangesTrigger
 from pd_sf_rules.triggers.doorbell import RULES
 
@@ -25,6 +30,7 @@ EVERY_15_MINUTES = "*/15 * * * *"
 OWNER = "pd-sf-rules"
 RETRY_DELAY = timedelta(seconds=5)
 LONGEST_TASK = timedelta(minutes=30)
+MOST_ERRORS = 20
 TRIGGERS = {SALESFORCE: SalesforceChangesTrigger, PAGERDUTY: PagerDutyChangesTrigger}
 
 
@@ -91,8 +97,42 @@ def default_args(integration: Integration) -> dict[str, Any]:
         "retry_delay": RETRY_DELAY,
         "retry_policy": SyncRetryPolicy(),
         "execution_timeout": LONGEST_TASK,
-        "on_failure_callback": alert_on_failure(integration.pagerduty_conn_id),
+        "on_failure_callback": alert_on_failure(integration),
+        "on_success_callback": resolve_on_success(integration),
     }
+
+
+def ruleset_errors() -> list[Diagnostic]:
+    """Return what keeps ruleset files from being used, as they are now; read once for a DAG file."""
+    _, diagnostics = load_folder(rulesets_folder())
+    return [one for one in diagnostics if one.severity == "error"]
+
+
+def docs(text: str | None, errors: Sequence[Diagnostic]) -> str:
+    """Return the docs of a DAG: its docstring, and above it the errors of the ruleset files, if there are any."""
+    if not errors:
+        return text or ""
+    listed = "\n".join(
+        f"- `{Path(one.path).name}:{one.line}:{one.column}` {_plain(one.message)} {_plain(one.hint)}"
+        for one in errors[:MOST_ERRORS]
+    )
+    more = len(errors) - MOST_ERRORS
+    return (
+        f"### ⚠ Ruleset files with errors: {len({one.path for one in errors})}\n\n"
+        "Everything else goes on, and so does the last good version of these files, until they are mended:\n\n"
+        f"{listed}\n{f'- … and {more} more' if more > 0 else ''}\n\n`pdsf lint` tells them all.\n{text or ''}"
+    )
+
+
+def tags(integration: Integration, errors: Sequence[Diagnostic]) -> list[str]:
+    """Return the tags of a sync DAG: `ruleset-error` is one of them while a ruleset file cannot be used."""
+    told = ["ruleset-error"] if errors else []
+    return ["pd-sf-rules", "sync", integration.name, *told]
+
+
+def _plain(text: str) -> str:
+    """Return a sentence that Markdown shows as it is, on one line."""
+    return escape(" ".join(text.split()), quote=False)
 
 
 def window_form() -> dict[str, Param]:

@@ -6,7 +6,9 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from pd_sf_rules.errors import SyncError
 from pd_sf_rules.hooks.runs import run_of_task
+from pd_sf_rules.ledger import actions
 from pd_sf_rules.operators.links import IncidentLink, RecordLink, link_urls
 from pd_sf_rules.operators.windows import given_window_of, is_dry_run, objects_of
 from pd_sf_rules.pipeline.apply import apply
@@ -19,7 +21,7 @@ from pd_sf_rules.pipeline.sync import judge_pending, pull
 
 
 class _Step(BaseOperator):
-    """A task of one direction of one integration. `upstream` is the task id of the step before it."""
+    """A task of one direction of one integration. What it raises of ours is told in the log by one sentence."""
 
     template_fields: Sequence[str] = ()
 
@@ -29,6 +31,18 @@ class _Step(BaseOperator):
         super().__init__(**kwargs)
         self.integration = integration
         self.direction: Direction = direction
+
+    def execute(self, context: Context) -> Any:
+        """Do the step; raises SyncError, without the frames it passed through."""
+        try:
+            return self.step(context)
+        except SyncError as error:
+            self.log.error("%s", error)  # noqa: TRY400 - the sentence says what to do
+            raise error.with_traceback(None) from None
+
+    def step(self, context: Context) -> Any:
+        """Do it, and return what the next task or the UI is to know, as JSON can hold it."""
+        raise NotImplementedError
 
     def _run(self, context: Context) -> Run:
         dag_run = context["dag_run"]
@@ -43,7 +57,7 @@ class PullChangesOperator(_Step):
 
     ui_color = "#e8f0fe"
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
+    def step(self, context: Context) -> list[dict[str, Any]]:
         """Pull; raises the errors of the system that was read."""
         if is_dry_run(context):
             return []
@@ -62,7 +76,7 @@ class EvaluateRulesetsOperator(_Step):
 
     ui_color = "#e6f4ea"
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def step(self, context: Context) -> dict[str, Any]:
         """Evaluate; raises the errors of the linked side where a rule needs it."""
         with self._run(context) as run:
             if is_dry_run(context):
@@ -85,7 +99,7 @@ class ApplyActionsOperator(_Step):
         super().__init__(**kwargs)
         self.patience_seconds = patience_seconds
 
-    def execute(self, context: Context) -> dict[str, int]:
+    def step(self, context: Context) -> dict[str, int]:
         """Apply; an action's own failure is recorded in the ledger and told by the last task."""
         if is_dry_run(context):
             return {}
@@ -104,43 +118,59 @@ class RecordLineageOperator(_Step):
 
     ui_color = "#f3e8fd"
 
-    def __init__(self, *, pull_task: str, evaluate_task: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, pull_task: str, apply_task: str, evaluate_task: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.pull_task = pull_task
+        self.apply_task = apply_task
         self.evaluate_task = evaluate_task
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def step(self, context: Context) -> dict[str, Any]:
         """Record and commit; raises AirflowFailException naming what is to be looked at."""
         ti = context["ti"]
         pulled = ti.xcom_pull(task_ids=self.pull_task)
         counts = ti.xcom_pull(task_ids=self.evaluate_task) if self.evaluate_task else {}
         if is_dry_run(context):
-            return dict(counts or {})
+            if counts is None:
+                raise AirflowFailException(INCOMPLETE)
+            return dict(counts)
         read = [Pulled.from_json(one) for one in pulled or ()]
         with self._run(context) as run:
             told = record_lineage(run, self.direction, read, _numbers(counts))
             if pulled is not None and counts is not None:
                 commit(run, read)
+            failed = _failed_for_good(run)
         ti.xcom_push(key="return_value", value=told)
-        _fail_visibly(told, pulled is not None and counts is not None)
+        if failed:
+            raise AirflowFailException(failed)
+        if pulled is None or counts is None or ti.xcom_pull(task_ids=self.apply_task) is None:
+            raise AirflowFailException(INCOMPLETE)
         return told
+
+
+INCOMPLETE = (
+    "Not everything could be read, judged or applied: see the failed task before this one. "
+    "Nothing is lost: the next run goes on from where this one stopped."
+)
 
 
 def _numbers(counts: Mapping[str, Any] | None) -> dict[str, int]:
     return {key: int(value) for key, value in (counts or {}).items()}
 
 
-def _fail_visibly(told: Mapping[str, Any], complete: bool) -> None:  # noqa: FBT001
-    failed = [one for one in told["actions"] if one["outcome"] == "failed"]
-    if failed:
-        first = failed[0]
-        raise AirflowFailException(
-            f"{len(failed)} action(s) failed for good, the first being {first['action']} of rule "
-            f"'{first['rule']}' for {first['record'] or first['incident']}. "
-            "See `pdsf errors` for the server's words, then mend and replay."
+def _failed_for_good(run: Run) -> str:
+    """Return a sentence about this run's actions that failed for good, "" when there are none."""
+    with run.ledger.read() as c:
+        failed = actions.find_actions(
+            c, integration=run.name, run_id=run.id, state="failed", limit=1_000_000
         )
-    if not complete:
-        raise AirflowFailException(
-            "Not everything could be read or judged: see the failed task before this one. "
-            "The cursor stays, so the next run reads it again."
-        )
+    if not failed:
+        return ""
+    first = min(failed, key=lambda one: (one.event_occurred_at, one.event_seq, one.position))
+    many = f"{len(failed)} actions" if len(failed) > 1 else "1 action"
+    return (
+        f"{many} failed for good, {'the first being ' if len(failed) > 1 else ''}{first.kind} of rule "
+        f"'{first.rule}' for {first.record_id or first.incident_id}: {first.message} "
+        "`pdsf errors` lists them; mend the cause and replay."
+    )
