@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pd_sf_rules.model import Event, Values
+from pd_sf_rules.rules.compiled import Subjects, compile_rule
 from pd_sf_rules.rules.evaluator import Evaluation, compile_rules
 from pd_sf_rules.rules.fields import FieldRef, FieldTypes, Side, event_values
+from pd_sf_rules.rules.index import BucketIndex
 from pd_sf_rules.rules.loader import load_text
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN
 from pd_sf_rules.rules.ruleset import ActionSpec, Condition, Group, Rule, Ruleset, When
@@ -436,10 +438,13 @@ def reference(when: When, event: Event, record: Values, types: FieldTypes, name:
 def reference_matches(
     rulesets: Sequence[Ruleset], event: Event, linked: Mapping[str, Values], types: FieldTypes
 ) -> list[tuple[str, str]]:
-    """Return (ruleset, rule) of every match, without stop and buckets."""
+    """Return (ruleset, rule) of every match, without buckets."""
     found = []
+    stopped: set[str] = set()
     for ruleset in rulesets:
         for rule in ruleset.rules:
+            if "live" in stopped or ruleset.mode in stopped:
+                continue
             fits = (
                 ruleset.enabled
                 and ruleset.integration == event.integration
@@ -452,6 +457,8 @@ def reference_matches(
                 record = linked.get(rule.object, {})
             if fits and reference(rule.when, event, record, types, rule.object):
                 found.append((ruleset.name, rule.name))
+                if rule.stop:
+                    stopped.add(ruleset.mode)
     return found
 
 
@@ -476,7 +483,8 @@ def conditions(draw: st.DrawFn) -> Condition:
     """Draw one condition."""
     operation = OPERATIONS[draw(st.sampled_from(list(OPERATIONS)))]
     side: Side = draw(st.sampled_from(["record", "record", "incident", "event"]))
-    path = draw(st.sampled_from(PATHS if side == "record" else ("status", "type")))
+    paths = {"record": PATHS, "incident": ("status", "type"), "event": ("type", "agent")}
+    path = draw(st.sampled_from(paths[side]))
     ref = FieldRef(side, path)
     return Condition(f"{side}.{path}", ref, operation.name, draw(EXPECTED[operation.takes]))
 
@@ -499,7 +507,7 @@ RULES = st.builds(
     object=st.sampled_from(["Case", "Account"]),
     run_on=st.sampled_from(["salesforce", "pagerduty"]),
     scope=st.sampled_from(["all", "all", "created_by_ruleset"]),
-    stop=st.just(False),
+    stop=st.sampled_from([False, False, False, True]),
     when=TREES,
     actions=st.just((ActionSpec("reopen_incident", {}),)),
 )
@@ -511,7 +519,7 @@ RULESETS = st.builds(
     text=st.just(""),
     enabled=st.sampled_from([True, True, False]),
     integration=st.sampled_from(["default", "other"]),
-    mode=st.just("live"),
+    mode=st.sampled_from(["live", "live", "shadow"]),
     rules=st.lists(RULES, max_size=4).map(tuple),
 )
 RECORDS = st.dictionaries(st.sampled_from(PATHS), VALUES)
@@ -541,6 +549,43 @@ TYPES = st.dictionaries(
 
 
 @settings(max_examples=60, deadline=None)
+@given(st.lists(RULES, min_size=1, max_size=12), st.lists(EVENTS, max_size=6), TYPES)
+def test_the_index_finds_the_rules_that_hold(
+    rules: list[Rule], events: list[Event], types: FieldTypes
+) -> None:
+    """Masks and remembered tables give, event after event, what the rules' own conditions give."""
+    ruleset = Ruleset("p", "n", "v", "", True, "default", "live", tuple(rules))
+    compiled = [compile_rule(ruleset, rule, types) for rule in rules]
+    index = BucketIndex(compiled)
+    for event in events:
+        subjects = Subjects(event, {"Account": event.old})
+        found = [
+            at
+            for at, unconfirmed in index.candidates(subjects)
+            if not unconfirmed or compiled[at].holds(subjects.of(rules[at].object))
+        ]
+        holding = [each.holds(subjects.of(each.rule.object)) for each in compiled]
+        assert found == [at for at, held in enumerate(holding) if held]
+
+
+def test_the_index_does_not_mix_up_true_and_one() -> None:
+    """Values that Python calls equal but that compare differently have places of their own."""
+    rules = "".join(
+        f"  - name: r{at}\n    object: Case\n    run_on: salesforce\n"
+        f"    when: {{ field: Case.F, operation: equals, value: {value} }}\n"
+        "    actions: [{ reopen_incident: }]\n"
+        for at, value in enumerate(["true", "1", "'1'", "x", "2026-01-01", "5", "6", "7"])
+    )
+    compiled = compile_rules([loaded(f"name: N\nenabled: true\nrules:\n{rules}")])
+    for value, expected in ((True, ["r0"]), (1, ["r1", "r2"]), (1.0, ["r1", "r2"]), ("X", ["r3"])):
+        assert matched(compiled.evaluate(sf({"F": value}))) == expected
+    assert matched(compiled.evaluate(sf({"F": ["x"]}))) == ["r3"]
+    for value in range(2_000):
+        compiled.evaluate(sf({"F": f"filler {value}"}))
+    assert matched(compiled.evaluate(sf({"F": True}))) == ["r0"]
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.lists(RULESETS, max_size=3), EVENTS, RECORDS, TYPES)
 def test_compiled_rules_say_what_a_plain_reading_says(
     rulesets: list[Ruleset], event: Event, record: Values, types: FieldTypes
@@ -551,6 +596,7 @@ def test_compiled_rules_say_what_a_plain_reading_says(
         event = dataclasses.replace(event, object=None)
     evaluation = compile_rules(rulesets, types).evaluate(event, {**linked, "Account": {}})
     found = [(ruleset.name, rule.name) for ruleset, rule in evaluation.matches]
+    assert found == [(each.ruleset, each.rule) for each in evaluation.verdicts if each.matched]
     assert found == reference_matches(rulesets, event, linked, types)
     for verdict in evaluation.verdicts:
         assert verdict.reason.endswith(".")

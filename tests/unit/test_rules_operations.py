@@ -100,9 +100,11 @@ TEXTS: list[tuple[str, Any, Any, bool]] = [
     ("contains", 12345, 234, True),
     ("contains", None, "x", False),
     ("starts_with", "Outage in EU", "OUTAGE", True),
+    ("starts_with", "OUTAGE in EU", "outage", True),
     ("starts_with", "An outage", "outage", False),
     ("starts_with", "", "x", False),
     ("ends_with", "in EU", "eu", True),
+    ("ends_with", "in eu", "EU", True),
     ("ends_with", "EU in", "eu", False),
     ("ends_with", None, "x", False),
     ("matches", "An outage", r"\boutage\b", True),
@@ -213,6 +215,43 @@ def test_blank_is_null_and_empty_text(value: Any, holds: bool) -> None:
     assert judged("is_not_blank", value) is not holds
 
 
+@pytest.mark.parametrize("value", [None, "", []])
+def test_a_blank_field_holds_nothing_not_even_blank_text(value: Any) -> None:
+    """No operation but is_blank and the negations is true of a blank field, whatever is expected."""
+    for name in ("equals", "contains", "starts_with", "ends_with", "includes"):
+        assert not judged(name, value, ""), name
+        assert not judged(name, value, "", kind="text"), name
+    assert not judged("in", value, ("", "x"))
+    assert not judged("in", value, ("", "x"), kind="text")
+    assert not judged("matches", value, "^$")
+
+
+REMARKS = [
+    ("equals", "x", "y", UNKNOWN, ""),
+    ("equals", "x", None, UNKNOWN, "the field is blank"),
+    ("not_equals", "x", None, UNKNOWN, "the field is blank, which this operation accepts"),
+    ("excludes", "x", "", UNKNOWN, "the field is blank, which this operation accepts"),
+    ("is_blank", None, None, UNKNOWN, ""),
+    ("is_not_blank", None, None, UNKNOWN, ""),
+    ("changed", None, None, UNKNOWN, "no old value is known"),
+    ("changed", None, None, "x", ""),
+    ("changed_to", "x", None, "y", ""),
+    ("changed_to", "x", "x", UNKNOWN, "no old value is known"),
+    ("greater_than", 5, "soon", UNKNOWN, "the value cannot be ordered"),
+    ("greater_than", 5, 6, UNKNOWN, ""),
+    ("greater_than", 5, None, UNKNOWN, "the field is blank"),
+    ("contains", "x", "soon", UNKNOWN, ""),
+]
+
+
+@pytest.mark.parametrize(("operation", "expected", "value", "old", "said"), REMARKS)
+def test_a_remark_says_what_the_values_do_not(
+    operation: str, expected: Any, value: Any, old: Any, said: str
+) -> None:
+    """Blank fields, unknown old values and what has no order are told in the trace."""
+    assert remark(operation, "unknown", expected, value, old) == said
+
+
 CHANGES: list[tuple[Kind, Any, Any, bool]] = [
     ("unknown", "New", "Working", True),
     ("unknown", "New", "New", False),
@@ -220,6 +259,9 @@ CHANGES: list[tuple[Kind, Any, Any, bool]] = [
     ("unknown", None, "New", True),
     ("unknown", "New", None, True),
     ("unknown", None, "", False),
+    ("unknown", None, [], False),
+    ("unknown", "", ["x"], True),
+    ("unknown", ["x", "Y"], ["y", "x"], False),
     ("unknown", 5, 5.0, False),
     ("unknown", 1, True, True),
     ("unknown", 0, None, True),
@@ -280,6 +322,8 @@ def test_changed_to_and_from(
         ("unknown", "2026-01-01", "2026-02-01", "up"),
         ("datetime", "2026-01-01T00:00:00.000+0000", "2025-01-01T00:00:00Z", "down"),
         ("unknown", "Low", "High", ""),
+        ("unknown", 1, "High", ""),
+        ("unknown", "Low", 1, ""),
         ("unknown", False, True, ""),
         ("time", "12:00:00.000Z", "13:00:00.000Z", "up"),
     ],
@@ -293,16 +337,16 @@ def test_increased_and_decreased(kind: Kind, old: Any, new: Any, move: str) -> N
 @pytest.mark.parametrize("value", ["x", None, 5, "2026-01-01"])
 def test_nothing_counts_as_changed_without_a_known_old_value(value: Any) -> None:
     """A record seen for the first time has no old value, so no change operation holds."""
-    for name, operation in OPERATIONS.items():
-        if operation.needs_old:
-            assert not judged(name, value, value, UNKNOWN), name
-            assert "no old value" in remark(name, "unknown", value, value, UNKNOWN)
+    for name in ("changed", "changed_to", "changed_from", "increased", "decreased"):
+        assert not judged(name, value, value, UNKNOWN), name
+        assert "no old value" in remark(name, "unknown", value, value, UNKNOWN)
 
 
 @pytest.mark.parametrize(
     ("value", "expected", "holds"),
     [
         ("A;B;C", "b", True),
+        ("A", "A", True),
         ("A;B;C", ["X", "C"], True),
         ("A;B;C", ["X", "Y"], False),
         ("A;B;C", "A;C", True),
@@ -383,4 +427,5 @@ def test_the_table_is_the_language() -> None:
         " changed changed_to changed_from increased decreased includes excludes"
     )
     assert list(OPERATIONS) == words.split()
+    assert [name for name, each in OPERATIONS.items() if each.needs_old] == words.split()[16:21]
     assert all(a.summary != b.summary for a, b in itertools.combinations(OPERATIONS.values(), 2))

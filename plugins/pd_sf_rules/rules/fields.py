@@ -148,7 +148,13 @@ def _unknown_head(name: str, head: str, object_name: str) -> FieldError:
     return FieldError(f"'{name}' is not a field of this rule's {object_name}.", near or hint)
 
 
+def event_value(event: Event, path: str) -> Any:
+    """Return an `event.*` field; the instant as ISO 8601 text in UTC."""
+    if path == "occurred_at":
+        return event.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return getattr(event, path)
+
+
 def event_values(event: Event) -> dict[str, Any]:
-    """Return the `event.*` fields of an event; the instant as ISO 8601 text in UTC."""
-    at = event.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return {"source": event.source, "type": event.type, "agent": event.agent, "occurred_at": at}
+    """Return all `event.*` fields of an event."""
+    return {path: event_value(event, path) for path in EVENT_FIELDS}

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from pd_sf_rules.rules.action_schema import ObjectName, Strict
 from pd_sf_rules.rules.schema import Name
+from pd_sf_rules.rules.shapes import ObjectName, Strict
 from pd_sf_rules.rules.templates import LINK_NAMES
 from pd_sf_rules.rules.values import as_instant
 from pd_sf_rules.rules.yaml_tree import Path

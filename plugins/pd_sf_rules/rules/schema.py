@@ -16,9 +16,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pd_sf_rules.rules.action_schema import ACTIONS, ListOrValue, ObjectName, Strict
+from pd_sf_rules.rules.action_schema import ACTIONS
 from pd_sf_rules.rules.fields import ALL_EVENT_TYPES, EVENT_FIELDS, INCIDENT_FIELDS
 from pd_sf_rules.rules.operations import OPERATIONS
+from pd_sf_rules.rules.shapes import ListOrValue, ObjectName, Strict
 
 BARE_ACTIONS = ("acknowledge_incident", "resolve_incident", "reopen_incident")
 """Actions that may be written without parameters: `- reopen_incident:`."""

@@ -23,6 +23,7 @@ from pd_sf_rules.rules.template_errors import (
     UnknownNameError,
     too_long,
 )
+from pd_sf_rules.rules.template_fields import Fields, IncidentFields, unknown_hint
 from pd_sf_rules.rules.template_filters import FILTERS, TESTS, bounded, join_text, text_of
 from pd_sf_rules.rules.template_syntax import JOIN, names_in, prepared
 from pd_sf_rules.rules.values import as_text
@@ -39,44 +40,6 @@ _CLOSED: Mapping[str, tuple[str, ...]] = {
     "links": LINK_NAMES,
 }
 _TOP = ("record", "old", "incident", *_CLOSED)
-
-
-class Fields:
-    """The fields of one name of a template, by their dotted paths.
-
-    `lenient` stands for a side that is not linked, or whose fields are not known: every name is blank there.
-    """
-
-    __slots__ = ("lenient", "name", "values")
-
-    def __init__(self, name: str, values: Mapping[str, Any], *, lenient: bool = False) -> None:
-        self.name = name
-        self.values = values
-        self.lenient = lenient
-
-    def lookup(self, path: str) -> Any:
-        """Return the field's value, None beyond an empty relationship; raises KeyError if it is not known."""
-        if path in self.values:
-            return self.values[path]
-        parent = path.rpartition(".")[0]
-        if self.lenient or (parent and self.lookup(parent) is None):
-            return None
-        raise KeyError(path)
-
-
-class _IncidentFields(Fields):
-    """An incident's fields: every listed one is known; custom fields are where the incident came with any."""
-
-    __slots__ = ()
-
-    def lookup(self, path: str) -> Any:
-        """Return the field's value, blank for a listed field that the incident does not have."""
-        if path in self.values or path in fields.INCIDENT_FIELDS:
-            return self.values.get(path)
-        customs = any(each.startswith(fields.CUSTOM_FIELDS) for each in self.values)
-        if path.startswith(fields.CUSTOM_FIELDS) and not customs:
-            return None
-        raise KeyError(path)
 
 
 class _Unknown(jinja2.StrictUndefined):
@@ -102,7 +65,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             try:
                 return obj.lookup(argument)
             except KeyError:
-                return _Unknown(hint=_unknown_hint(obj, argument))
+                return _Unknown(hint=unknown_hint(obj, argument))
         text = text_of(obj)
         if isinstance(argument, slice):
             return text[argument]
@@ -132,11 +95,6 @@ def _refuse_not_a_number(operand: Any, operator: str) -> None:
         raise TemplateError(problem, hint="Use `~` to join texts, or `| int` on a text.")
     if isinstance(operand, int) and operand.bit_length() > _MAX_INT_BITS:
         raise TemplateError("The number grows too large.")
-
-
-def _unknown_hint(group: Fields, path: str) -> str:
-    near = did_you_mean(f"{group.name}.{path}", [f"{group.name}.{each}" for each in group.values])
-    return f"'{group.name}.{path}' is not known here." + (f" {near}" if near else "")
 
 
 def _finalize(value: Any) -> str:
@@ -320,7 +278,7 @@ def template_context(
     return {
         "record": Fields("record", event.record, lenient=not event.record),
         "old": Fields("old", {**dict.fromkeys(current), **old}, lenient=not (current or old)),
-        "incident": _IncidentFields("incident", event.incident),
+        "incident": IncidentFields("incident", event.incident),
         "event": Fields("event", fields.event_values(event)),
         "rule": Fields("rule", {**dict.fromkeys(RULE_NAMES), **rule}),
         "links": Fields("links", {**dict.fromkeys(LINK_NAMES), **links}),

@@ -189,6 +189,14 @@ def _equality_by_value(expected: Any) -> Callable[[Any], bool]:
     return _text_equality(as_text(expected))
 
 
+def compares_as_text(kind: Kind, expected: Any) -> bool:
+    """Tell whether equality with `expected` is decided by a value's caseless text alone."""
+    if kind == "text":
+        return True
+    plain = isinstance(expected, str) and as_instant(expected) is None
+    return kind == "unknown" and plain and not _ID.fullmatch(expected)
+
+
 def _text_equality(expected: str) -> Callable[[Any], bool]:
     """Return the test for a text of unknown kind: caseless, or two lengths of one id."""
     folded = expected.casefold()

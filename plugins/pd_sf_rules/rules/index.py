@@ -1,0 +1,206 @@
+"""Which rules of a bucket an event can match, found by a few look-ups instead of one test per rule.
+
+One bit stands for one rule. Each field that rules test has a table from its value to the mask of the rules that
+survive it, and an event is one AND per field. A rule of the `all` kind loses its bit when a condition fails; a rule of
+the `any` kind enters upside down: it loses its bit when a condition holds, and is turned over at the end. The tables
+are filled by the same judges that explain, so the two cannot differ.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pd_sf_rules.rules.compiled import CompiledRule, Leaf, Subjects
+from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Judge
+from pd_sf_rules.rules.ruleset import Condition, When
+from pd_sf_rules.rules.values import as_text, compares_as_text
+
+SMALLEST = 8
+"""Below so many rules, testing one after the other is as fast."""
+
+_REMEMBERED = 512
+_EQUALITIES = ("equals", "not_equals", "in", "not_in")
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """A condition in a table: the rule of `bit` survives where the judge says `keeps`."""
+
+    leaf: Leaf
+    bit: int
+    keeps: bool
+
+    @property
+    def judge(self) -> Judge:
+        """The condition's own judge."""
+        return self.leaf.judge
+
+
+class BucketIndex:
+    """The tables of one bucket."""
+
+    def __init__(self, rules: Sequence[CompiledRule]) -> None:
+        self._everybody = (1 << len(rules)) - 1
+        self._turned = 0
+        self._partial = 0
+        tests: dict[tuple[str, str, str], list[_Test]] = {}
+        for at, compiled in enumerate(rules):
+            bit = 1 << at
+            leaves, any_of, whole = _flat(compiled)
+            self._turned |= bit if any_of else 0
+            self._partial |= 0 if whole else bit
+            for leaf, negated in leaves:
+                ref = leaf.condition.ref
+                about = compiled.rule.object if ref.side == "record" else ""
+                test = _Test(leaf, bit, keeps=any_of is negated)
+                tests.setdefault((ref.side, about, ref.path), []).append(test)
+        any_object = rules[
+            0
+        ].rule.object  # the event's and the incident's fields are the same for all
+        self._tables = [
+            _Table(about or any_object, held, self._everybody)
+            for (_side, about, _path), held in tests.items()
+        ]
+
+    def candidates(self, subjects: Subjects) -> Iterator[tuple[int, bool]]:
+        """Yield the positions of the rules that may match, and whether that still has to be confirmed."""
+        mask = self._everybody
+        for table in self._tables:
+            mask &= table.survivors(subjects)
+        mask ^= self._turned
+        while mask:
+            low = mask & -mask
+            yield low.bit_length() - 1, bool(low & self._partial)
+            mask ^= low
+
+
+def _flat(compiled: CompiledRule) -> tuple[list[tuple[Leaf, bool]], bool, bool]:
+    """Return the conditions that decide a rule on their own, each perhaps negated.
+
+    Then whether one of them is enough (`any`), and whether they are all there is. A rule whose `any` holds more than
+    plain conditions has none: it is always a candidate.
+    """
+    when, leaves = compiled.rule.when, iter(compiled.leaves)
+    if isinstance(when, Condition) or when.kind == "not":
+        members: tuple[When, ...] = (when,)
+        any_of = False
+    else:
+        members, any_of = when.members, when.kind == "any"
+    plain: list[tuple[Leaf, bool]] = []
+    whole = True
+    for member in members:
+        held = [next(leaves) for _ in range(_size(member))]
+        if isinstance(member, Condition):
+            plain.append((held[0], False))
+        elif member.kind == "not" and isinstance(member.members[0], Condition):
+            plain.append((held[0], True))
+        else:
+            whole = False
+    return ([], False, False) if any_of and not whole else (plain, any_of, whole)
+
+
+def _size(when: When) -> int:
+    """Return how many conditions a tree has."""
+    return 1 if isinstance(when, Condition) else sum(_size(member) for member in when.members)
+
+
+def _sorted(tests: Sequence[_Test]) -> tuple[list[_Test], list[_Test], list[_Test]]:
+    """Return the tests that look at a change, those that a look-up decides, and the others."""
+    changes: list[_Test] = []
+    equal: list[_Test] = []
+    scanned: list[_Test] = []
+    for test in tests:
+        if OPERATIONS[test.leaf.condition.operation].needs_old:
+            changes.append(test)
+        else:
+            (equal if _by_text(test.leaf) else scanned).append(test)
+    return changes, equal, scanned
+
+
+class _Table:
+    """Everything that the rules of a bucket test of one field."""
+
+    def __init__(self, object_name: str, tests: Sequence[_Test], everybody: int) -> None:
+        self._object = object_name
+        self._read = tests[0].leaf.read
+        self._everybody = everybody
+        changes, equal, scanned = _sorted(tests)
+        self._changes, self._scanned = changes, scanned
+        self._unchanged = _clear(everybody, (test.bit for test in changes if test.keeps))
+        self._equal, self._other = _text_classes(equal, everybody)
+        self._remembered: dict[Any, int] = {}
+
+    def survivors(self, subjects: Subjects) -> int:
+        """Return the mask of the rules that this field does not rule out."""
+        value, old = self._read(subjects.of(self._object))
+        key = value if type(value) is str else (type(value), value)
+        try:
+            mask = self._remembered.get(key)
+        except TypeError:  # a list, which no dict can hold
+            mask = self._level(value)
+        if mask is None:
+            mask = self._remember(key, self._level(value))
+        if not self._changes:
+            return mask
+        if old is UNKNOWN or (old == value and type(old) is type(value)):
+            return mask & self._unchanged
+        failing = (test.bit for test in self._changes if test.judge(value, old) is not test.keeps)
+        return _clear(mask, failing)
+
+    def _level(self, value: Any) -> int:
+        """Return the mask of the rules whose conditions on the value alone let them survive."""
+        mask = self._everybody
+        if self._equal:
+            mask = self._equal.get(as_text(value).casefold(), self._other)
+        scanned = self._scanned
+        return _clear(
+            mask, (each.bit for each in scanned if each.judge(value, UNKNOWN) is not each.keeps)
+        )
+
+    def _remember(self, key: Any, mask: int) -> int:
+        if len(self._remembered) >= _REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key] = mask
+        return mask
+
+
+def _clear(mask: int, bits: Iterator[int]) -> int:
+    """Return the mask without these bits."""
+    cleared = 0
+    for bit in bits:
+        cleared |= bit
+    return mask & ~cleared
+
+
+def _by_text(leaf: Leaf) -> bool:
+    """Tell whether a condition is an equality that the value's caseless text alone decides."""
+    condition = leaf.condition
+    if condition.operation not in _EQUALITIES:
+        return False
+    return all(compares_as_text(leaf.kind, each) for each in _literals(condition))
+
+
+def _literals(condition: Condition) -> tuple[Any, ...]:
+    expected = condition.expected
+    return expected if isinstance(expected, tuple) else (expected,)
+
+
+def _text_classes(tests: Sequence[_Test], everybody: int) -> tuple[dict[str, int], int]:
+    """Return the mask for each text that some condition names, and the mask for any other text."""
+    other = _clear(
+        everybody, (test.bit for test in tests if test.judge("\0", UNKNOWN) is not test.keeps)
+    )
+    of_rule: dict[int, list[_Test]] = {}
+    naming: dict[str, dict[int, None]] = {}
+    for test in tests:
+        of_rule.setdefault(test.bit, []).append(test)
+        for literal in _literals(test.leaf.condition):
+            naming.setdefault(as_text(literal).casefold(), {})[test.bit] = None
+    classes = {}
+    for text, bits in naming.items():
+        mask = other
+        for bit in bits:
+            survives = all(test.judge(text, UNKNOWN) is test.keeps for test in of_rule[bit])
+            mask = mask | bit if survives else mask & ~bit
+        classes[text] = mask
+    return classes, other
