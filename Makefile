@@ -24,11 +24,14 @@ test: install ## the whole test suite (ARGS="tests/unit -k name" for a part)
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: install ## style, types and the direction of imports
-	@set -e; present="$$(ls -d $(CHECKED) 2>/dev/null || true)"; set -x; \
-	$(BIN)/ruff check .; \
-	$(BIN)/ruff format --check .; \
-	$(BIN)/mypy $$present; \
-	$(BIN)/lint-imports
+	@present=""; failed=""; \
+	for path in $(CHECKED); do test -z "$$(find $$path -name '*.py' 2>/dev/null | head -1)" || present="$$present $$path"; done; \
+	check() { echo "$$*" | cut -c1-100; "$$@" || failed=yes; }; \
+	check $(BIN)/ruff check .; \
+	check $(BIN)/ruff format --check .; \
+	check $(BIN)/mypy $$present; \
+	check $(BIN)/lint-imports --no-logo; \
+	test -z "$$failed"
 
 format: install ## let ruff put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
