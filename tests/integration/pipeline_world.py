@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -314,6 +315,17 @@ class PipelineWorld:
     def fault(self, kind: str, system: str, method: str, path: str, **more: Any) -> int:
         """Plan one fault of the network or the servers."""
         return self.sandbox.faults.plan(kind, system=system, method=method, path=path, **more)
+
+    def hits(self, fault_id: int) -> int:
+        """How many calls a fault hit so far."""
+        return next(one["hits"] for one in self.sandbox.faults.faults() if one["id"] == fault_id)
+
+    def wait_for_hit(self, fault_id: int, times: int = 1) -> None:
+        """Wait until a fault hit a call."""
+        until = time.monotonic() + 60
+        while self.hits(fault_id) < times:
+            assert time.monotonic() < until, "the fault never hit"
+            time.sleep(0.01)
 
 
 @contextmanager

@@ -159,7 +159,8 @@ def create_records(run: Run, tasks: Sequence[Task]) -> None:
     made = [(t, n, r) for (t, n), r in zip(fresh, results, strict=True) if r.error is None]
     seen = _read_back(run, [(new.object, result.id or "") for _, new, result in made])
     for task, create, result in made:
-        values = {**create.fields, **seen.get(result.id or "", {})}
+        written = run.as_watched(create.object, create.fields)
+        values = {**written, **seen.get(result.id or "", {})}
         _conclude_record(run, task, create.object, result.id or "", values)
 
 
@@ -174,7 +175,8 @@ def _to_create(run: Run, task: Task) -> RecordCreate | None:
     create = RecordCreate(name, written_fields(task.params["fields"]))
     if task.action.in_doubt and (made := _record_made_before(run, task, create)):
         seen = _read_back(run, [(name, made)])
-        _conclude_record(run, task, name, made, {**create.fields, **seen.get(made, {})})
+        written = run.as_watched(name, create.fields)
+        _conclude_record(run, task, name, made, {**written, **seen.get(made, {})})
         return None
     return create
 

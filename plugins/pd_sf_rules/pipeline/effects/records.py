@@ -88,7 +88,7 @@ def _announce(run: Run, rows: Sequence[_Row]) -> list[_Row]:
                 run.name,
                 SALESFORCE,
                 row.update.record_id,
-                row.update.fields,
+                run.as_watched(row.update.object, row.update.fields),
                 action_id=row.task.action.id,
                 now=now,
             )
@@ -110,7 +110,7 @@ def _conclude(run: Run, results: Sequence[tuple[_Row, WriteResult]]) -> None:
                     SALESFORCE,
                     update.object,
                     update.record_id,
-                    update.fields,
+                    run.as_watched(update.object, update.fields),
                     now=utc_now(),
                 )
         for task in {row.task.action.id: row.task for row, _ in results}.values():

@@ -70,7 +70,9 @@ def _number(value: float | Decimal) -> str:
 
 def select(fields: Iterable[str], object_name: str, *, where: str, order: str = "") -> str:
     """Return a query over checked names; `where` and `order` are made of checked parts already."""
-    parts = ["SELECT", names(dict.fromkeys(fields)), "FROM", name(object_name), "WHERE", where]
+    # Salesforce refuses a field that is selected twice, however it is spelled.
+    once = {field.lower(): field for field in reversed(list(fields))}
+    parts = ["SELECT", names([*reversed(once.values())]), "FROM", name(object_name), "WHERE", where]
     return " ".join([*parts, "ORDER BY", order] if order else parts)
 
 
