@@ -8,7 +8,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, remark
-from pd_sf_rules.rules.values import Kind, as_instant, blank, record_id
+from pd_sf_rules.rules.values import (
+    Kind,
+    as_instant,
+    blank,
+    compares_as_text,
+    kind_of,
+    record_id,
+)
 
 SHORT = "0015g00000ABcDe"
 LONG = "0015g00000ABcDeAAL"
@@ -76,6 +83,14 @@ EQUAL: list[tuple[Kind, Any, Any, bool]] = [
     ("unknown", "implementations", "implementationsABC", False),
     ("text", LONG, SHORT, False),
     ("unknown", "abcdefghijklmno", "ABCDEFGHIJKLMNO", True),
+    ("id", "None", "NONE", True),
+    ("id", LONG.lower(), SHORT, False),
+    ("id", "x" + LONG.lower(), "X" + LONG, False),
+    ("unknown", 5.5, "5.5", True),
+    ("unknown", True, "true", True),
+    ("unknown", False, "false", True),
+    ("unknown", "12:30", "12:30", True),
+    ("time", "24:00:00.000Z", "24:00", True),
     ("multi", "B;A", "A;B", True),
     ("multi", "A; b", "B;A", True),
     ("multi", "A;B;C", "A;B", False),
@@ -176,6 +191,15 @@ ORDER: list[tuple[Kind, Any, Any, str]] = [
     ("date", "2026-02-01", "2026-01-31", ">"),
     ("datetime", "2026-01-31T00:00:01.000+0000", "2026-01-31", ">"),
     ("time", "12:30:00.000Z", "12:31", "<"),
+    ("unknown", "12:30", "12:31", "<"),
+    ("unknown", "23:59:59Z", "12:31", ">"),
+    ("time", "24:00", "12:31", ""),
+    ("time", "12:60", "12:31", ""),
+    ("time", "12:30:60", "12:31", ""),
+    ("time", "23:59:59", "23:59:59", "="),
+    ("number", "9" * 99, 1, ">"),
+    ("number", "9" * 100, 1, ""),
+    ("number", "1e999", 1, ""),
     ("unknown", None, 10, ""),
     ("unknown", "", 10, ""),
     ("unknown", "soon", 10, ""),
@@ -393,6 +417,45 @@ def test_both_spellings_of_an_id_are_one_record(short: str) -> None:
 def test_what_only_looks_like_a_date_is_text(text: str) -> None:
     """Only ISO 8601 calendar dates, with or without a time and an offset, are instants."""
     assert as_instant(text) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("", "unknown"),
+        (None, "unknown"),
+        ("string", "text"),
+        ("picklist", "text"),
+        ("somethingNew", "text"),
+        ("Boolean", "boolean"),
+        ("currency", "number"),
+        ("reference", "id"),
+        ("multipicklist", "multi"),
+        ("datetime", "datetime"),
+    ],
+)
+def test_describe_words_have_kinds(word: str | None, kind: Kind) -> None:
+    """A type word that is not listed is text; no word is unknown."""
+    assert kind_of(word) == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected", "decided"),
+    [
+        ("text", "High", True),
+        ("text", 5, True),
+        ("unknown", "High", True),
+        ("unknown", 5, False),
+        ("unknown", True, False),
+        ("unknown", "2026-01-01", False),
+        ("unknown", SHORT, False),
+        ("number", "5", False),
+        ("id", "High", False),
+    ],
+)
+def test_where_text_alone_decides(kind: Kind, expected: Any, decided: bool) -> None:
+    """The index may look up an equality by text only where no other reading is possible."""
+    assert compares_as_text(kind, expected) is decided
 
 
 def test_the_edges_of_time_are_no_crash() -> None:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pd_sf_rules.rules.diagnostics import render_human, to_github, to_json
+from pd_sf_rules.rules.lint import lint_rulesets
 from pd_sf_rules.rules.loader import load_text
 from pd_sf_rules.rules.ruletests import load_tests
 from pd_sf_rules.rules.yaml_tree import (
@@ -169,7 +170,9 @@ SCALARS = st.one_of(
 
 def settle(text: str) -> None:
     """Read a text as a ruleset and as rule tests; every finding must have a place and a rendering."""
-    for diagnostics in (load_text(text, "f.yaml")[1], load_tests(text, "f.test.yaml")[1]):
+    ruleset, problems = load_text(text, "f.yaml")
+    doubts = lint_rulesets([ruleset], {}) if ruleset else ()
+    for diagnostics in (problems, doubts, load_tests(text, "f.test.yaml")[1]):
         for each in diagnostics:
             assert each.line >= 1
             assert each.column >= 1

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path as FilePath
 
+from pd_sf_rules.model import Mode, Source
 from pd_sf_rules.rules.contradictions import both_can_hold, why_never
 from pd_sf_rules.rules.diagnostics import Diagnostic, Severity, did_you_mean, sort_key
 from pd_sf_rules.rules.effects import effects_of
@@ -61,6 +61,18 @@ def lint_rulesets(
 
 def _sorted(found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     return tuple(dict.fromkeys(sorted(found, key=sort_key)))
+
+
+Meeting = tuple[str, Mode, Source, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A rule that writes `value` (a template as its text) into something."""
+
+    ruleset: Ruleset
+    rule: Rule
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,40 +161,49 @@ def _writes(rule: Rule) -> dict[str, str]:
 
 
 def _conflict_warnings(files: Sequence[_File]) -> Iterator[Diagnostic]:
-    """Yield a warning for each two rules that one event can make write one field differently."""
-    rules = [(file, at, rule) for file in files for at, rule in enumerate(file.ruleset.rules)]
-    writes = {(id(file), at): _writes(rule) for file, at, rule in rules}
-    for (one, first_at, first), (other, second_at, second) in combinations(rules, 2):
-        if first.stop or not _meet(one.ruleset, first, other.ruleset, second):
-            continue
-        mine, theirs = writes[id(one), first_at], writes[id(other), second_at]
-        both = [name for name in mine if theirs.get(name, mine[name]) != mine[name]]
-        if not both or not both_can_hold(first.when, second.when, first.run_on):
-            continue
-        names = ", ".join(both)
-        where = "" if one is other else f" of '{one.ruleset.name}'"
-        message = (
-            f"One event can make both '{second.name}' and '{first.name}'{where} write {names},"
-            " each its own value."
-        )
-        hint = (
-            "The later rule wins. Make their conditions exclude each other, or give one stop: true."
-        )
-        yield other.finding(
-            ("rules", second_at, "actions"), message, hint, "write-conflict", key=True
-        )
+    """Yield a warning for each rule that writes something which an earlier rule writes differently."""
+    earlier: dict[Meeting, list[Writer]] = {}
+    for file in files:
+        for at, rule in enumerate(file.ruleset.rules):
+            told: dict[int, Writer] = {}
+            names: dict[int, list[str]] = {}
+            for target, value in _writes(rule).items():
+                writers = earlier.setdefault(_meeting(file.ruleset, rule, target), [])
+                this = Writer(file.ruleset, rule, value)
+                other = next((each for each in writers if _disagree(each, this)), None)
+                if other:
+                    told[id(other.rule)] = other
+                    names.setdefault(id(other.rule), []).append(target)
+                writers.append(this)
+            for key, other in told.items():
+                yield _conflict(file, at, rule, other, names[key])
 
 
-def _meet(one: Ruleset, first: Rule, other: Ruleset, second: Rule) -> bool:
-    """Tell whether two rules judge the same events and act on the same objects."""
-    if one.name != other.name and first.scope == second.scope == "created_by_ruleset":
-        return False
-    return (one.integration, one.mode, first.run_on, first.object) == (
-        other.integration,
-        other.mode,
-        second.run_on,
-        second.object,
+def _conflict(
+    file: _File, at: int, rule: Rule, other: Writer, targets: Sequence[str]
+) -> Diagnostic:
+    where = "" if other.ruleset is file.ruleset else f" of '{other.ruleset.name}'"
+    message = (
+        f"One event can make both '{rule.name}' and '{other.rule.name}'{where} write"
+        f" {', '.join(targets)}, each its own value."
     )
+    hint = "The later rule wins. Make their conditions exclude each other, or give one stop: true."
+    return file.finding(("rules", at, "actions"), message, hint, "write-conflict", key=True)
+
+
+def _meeting(ruleset: Ruleset, rule: Rule, target: str) -> Meeting:
+    """Return what two rules share that judge the same events and write the same thing."""
+    return ruleset.integration, ruleset.mode, rule.run_on, rule.object, target
+
+
+def _disagree(first: Writer, second: Writer) -> bool:
+    """Tell whether one event can make both write, each another value."""
+    own_pairs = first.rule.scope == second.rule.scope == "created_by_ruleset"
+    if first.value == second.value or first.rule.stop:
+        return False
+    if own_pairs and first.ruleset.name != second.ruleset.name:
+        return False
+    return both_can_hold(first.rule.when, second.rule.when, first.rule.run_on)
 
 
 def _loop_warnings(files: Sequence[_File]) -> Iterator[Diagnostic]:
