@@ -1,10 +1,19 @@
-"""`pdsf sync`: pull, evaluate, apply, tell, commit, once."""
+"""One pass of the same pipeline without Airflow: pull, evaluate, apply, tell, commit.
+
+Examples:
+  pdsf sync
+  pdsf sync --integration emea --direction salesforce --json
+
+Exit codes: 0 done; 3 done, but an action failed or waits for its next try; 1 a side could not be read.
+"""
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+from pd_sf_rules.cli.printing import show
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.settings import Integration, load_integration, load_integrations
 
@@ -38,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"runs": runs}))
     else:
-        print(_table(runs))
+        show(runs_table(runs))
     for error in errors:
         print(f"pdsf: {error}", file=sys.stderr)
     if errors:
@@ -69,7 +78,8 @@ def _sync_integration(
             errors.append(error)
 
 
-def _table(runs: list[dict[str, Any]]) -> str:
+def runs_table(runs: Sequence[dict[str, Any]]) -> str:
+    """Return runs as a table for people: counts, and a line for each action."""
     columns = ("pulled", "matched", "applied", "skipped", "failed")
     lines = [
         " ".join([f"{'integration':<14}", f"{'direction':<11}", *(f"{c:>7}" for c in columns)])
@@ -82,4 +92,6 @@ def _table(runs: list[dict[str, Any]]) -> str:
             f"{a['record'] or a['incident']} -> {a['target'] or '-'}"
             for a in one["actions"]
         ]
+    if any(one["counts"]["failed"] for one in runs):
+        lines.append("`pdsf errors` tells what failed, and what to do.")
     return "\n".join(lines)

@@ -122,7 +122,7 @@ def known_ids(c: Connection, ids: Iterable[str]) -> set[str]:
 def mark_evaluated(
     c: Connection,
     event: Event,
-    verdicts: Collection[Verdict],
+    verdicts: Collection[Verdict | Mapping[str, Any]],
     *,
     run_id: str | None = None,
     again: bool = False,

@@ -55,7 +55,8 @@ def send_alert(
         if details:
             payload["payload"]["custom_details"] = dict(details)
     try:
-        events_session(spec).send_event(action, dedup_key=dedup_key, **payload)
+        with events_session(spec) as session:
+            session.send_event(action, dedup_key=dedup_key, **payload)
     except pagerduty.Error as error:
         raise RetryableError(f"The alert '{dedup_key}' could not be sent: {error}") from None
     return True

@@ -1,7 +1,7 @@
 """Incidents as flat values, named as rulesets name them."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -101,6 +101,16 @@ def incidents_by_key(
             if values["incident_key"] == key and fits and same_service:
                 found[str(values["id"])] = values
     return sorted(found.values(), key=_age, reverse=True)
+
+
+def open_incidents(client: PagerDutyClient) -> Iterator[list[Values]]:
+    """Yield pages of the values of every open incident of the account, whatever its age.
+
+    Raises RefusedError with code PAGING_CAP when there are more than paging reaches (10,000).
+    """
+    params = {"statuses": list(OPEN_STATUSES), "date_range": "all"}
+    for page in client.pages("incidents", "incidents", params, doing="the open incidents"):
+        yield [incident_values(raw) for raw in page]
 
 
 def _age(values: Values) -> int:

@@ -1,0 +1,41 @@
+"""How much waits, integration by integration: counted, not read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from pd_sf_rules.ledger.tables import IS_OPEN, IS_PENDING, actions, events
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Events that wait for their verdicts, and open live actions by (state, error kind); the oldest of each."""
+
+    pending_events: int
+    oldest_event: datetime | None
+    actions: Mapping[tuple[str, str], int]
+    oldest_action: datetime | None
+
+    def count(self, state: str) -> int:
+        """Return how many open actions are in that state."""
+        return sum(number for (known, _), number in self.actions.items() if known == state)
+
+
+def queue_of(c: Connection, integration: str) -> Queue:
+    """Count what waits of one integration."""
+    waiting = c.execute(
+        select(func.count(), func.min(events.c.occurred_at)).where(
+            events.c.integration == integration, IS_PENDING
+        )
+    ).one()
+    mine = (actions.c.integration == integration, IS_OPEN)
+    rows = c.execute(
+        select(actions.c.state, actions.c.error_kind, func.count())
+        .where(*mine)
+        .group_by(actions.c.state, actions.c.error_kind)
+    )
+    oldest = c.scalar(select(func.min(actions.c.event_occurred_at)).where(*mine))
+    counts = {(row[0], row[1]): row[2] for row in rows}
+    return Queue(waiting[0], waiting[1], counts, oldest)

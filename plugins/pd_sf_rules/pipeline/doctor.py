@@ -1,0 +1,89 @@
+"""Deeper checks than `status`: they take longer, and read all of the ledger and every rule against the accounts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.ledger import Ledger, maintenance
+from pd_sf_rules.pipeline.live_lint import lint_live
+from pd_sf_rules.pipeline.run import Connect
+from pd_sf_rules.pipeline.status import IntegrationState, Status, late_streams
+from pd_sf_rules.rules.loader import load_folder
+from pd_sf_rules.settings import Integration, rulesets_folder
+
+CLOCKS_APART = 60.0
+"""Seconds. The cursors use the servers' clocks; leases and log-ins (a JWT lives 180 s) use this machine's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: `said` is what was found, or what does not hold and what to do."""
+
+    name: str
+    ok: bool
+    said: str
+
+
+def checks(
+    ledger: Ledger, integrations: Sequence[Integration], connect: Connect, found: Status
+) -> list[Check]:
+    """Return every check, in the order in which a person would mend what does not hold."""
+    told = [_ledger(ledger)]
+    for state in found.integrations:
+        told += _connections(state)
+        told.append(_lag(state))
+    told += _rules(integrations, connect)
+    return told
+
+
+def _ledger(ledger: Ledger) -> Check:
+    try:
+        broken = maintenance.damage(ledger)
+    except SyncError as error:
+        return Check("ledger", False, str(error))
+    if broken:
+        hint = "Restore a backup; or move it away, sync, and run `pdsf links rebuild`."
+        return Check("ledger", False, f"{ledger.name} is damaged: {broken[0]}. {hint}")
+    return Check("ledger", True, f"{ledger.name} is sound.")
+
+
+def _connections(state: IntegrationState) -> Iterator[Check]:
+    for one in state.connections:
+        yield Check(f"{state.name}: {one.system}", one.ok, one.said)
+        if one.skew is not None and abs(one.skew) > CLOCKS_APART:
+            said = f"This machine's clock is {abs(one.skew):.0f} s {'behind' if one.skew > 0 else 'ahead of'} it."
+            yield Check(f"{state.name}: {one.system} clock", False, f"{said} Set it by NTP.")
+
+
+def _lag(state: IntegrationState) -> Check:
+    name = f"{state.name}: lag"
+    if state.paused:
+        return Check(name, True, "Paused: changes queue in the services.")
+    if not state.streams:
+        return Check(name, False, "Nothing was read yet. Start the DAGs, or run `pdsf sync`.")
+    late = late_streams(state)
+    if late:
+        return Check(name, False, f"{' '.join(late)} Is the scheduler running, and the DAG on?")
+    return Check(name, True, f"{len(state.streams)} stream(s), read {_ago(state)} s ago at most.")
+
+
+def _ago(state: IntegrationState) -> int:
+    return round(max(one.lag for one in state.streams))
+
+
+def _rules(integrations: Sequence[Integration], connect: Connect) -> Iterator[Check]:
+    rulesets, _ = load_folder(rulesets_folder())
+    try:
+        wrong = [
+            one
+            for one in lint_live(rulesets, {one.name: one for one in integrations}, connect)
+            if one.severity == "error"
+        ]
+    except SyncError as error:
+        yield Check("rules against the accounts", False, str(error))
+        return
+    for one in wrong:
+        place = f"{one.path}:{one.line}:{one.column}"
+        yield Check("rules against the accounts", False, f"{place}: {one.message} {one.hint}")
+    if not wrong:
+        yield Check("rules against the accounts", True, "All that they name is there.")
