@@ -21,7 +21,7 @@ from pd_sf_rules.ledger.events import StoredEvent
 from pd_sf_rules.model import Link
 from pd_sf_rules.pipeline.opening import open_run
 from pd_sf_rules.pipeline.run import Direction, Run
-from pd_sf_rules.pipeline.sync import sync
+from pd_sf_rules.pipeline.sync import PATIENCE_SECONDS, sync
 from pd_sf_rules.settings import load_integration
 from sandbox.pagerduty import incidents as pagerduty_incidents
 from sandbox.pagerduty import notes as pagerduty_notes
@@ -111,6 +111,7 @@ class PipelineWorld:
     clock: Clock
     home: Path
     ledger_url: str
+    patience: float = PATIENCE_SECONDS
     _ledger: Ledger | None = field(default=None, repr=False)
 
     @property
@@ -168,7 +169,7 @@ class PipelineWorld:
         runs, errors = [], []
         for direction in directions or self._switched_on():
             with self.run() as run:
-                told, error = sync(run, direction)
+                told, error = sync(run, direction, patience=self.patience)
             runs.append(told)
             if error is not None:
                 errors.append(error)
@@ -178,6 +179,10 @@ class PipelineWorld:
         comments = load_integration("default").comments
         crossing = comments.salesforce_to_pagerduty or comments.pagerduty_to_salesforce
         return DIRECTIONS if crossing else DIRECTIONS[:2]
+
+    def hurry(self) -> None:
+        """From now on a pass waits for no next try."""
+        self.patience = 0.0
 
     def settle(self, passes: int = 2) -> Pass:
         """Some passes, the last of which must find nothing to do and write nothing."""
@@ -318,7 +323,9 @@ class PipelineWorld:
 
     def hits(self, fault_id: int) -> int:
         """How many calls a fault hit so far."""
-        return next(one["hits"] for one in self.sandbox.faults.faults() if one["id"] == fault_id)
+        return int(
+            next(one["hits"] for one in self.sandbox.faults.faults() if one["id"] == fault_id)
+        )
 
     def wait_for_hit(self, fault_id: int, times: int = 1) -> None:
         """Wait until a fault hit a call."""

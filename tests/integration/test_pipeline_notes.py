@@ -86,7 +86,7 @@ def test_a_long_note_is_split_at_the_byte_limit(world: PipelineWorld) -> None:
     assert all(len(part.encode()) <= COMMENT_BYTES for part in parts)
     assert all(part.startswith("Ana Lopez (PagerDuty): (") for part in parts)
     pieces = [part.split(f"({n}/{len(parts)}) ")[1] for n, part in enumerate(parts, 1)]
-    assert "".join(pieces).split() == text.split()
+    assert " ".join(pieces).split() == text.split()
 
 
 def test_an_attempt_that_breaks_off_between_parts_goes_on_behind_them(world: PipelineWorld) -> None:

@@ -22,16 +22,18 @@ PATIENCE_SECONDS = 10.0
 """How long a pass waits for the next try of what failed for the moment."""
 
 
-def sync(run: Run, direction: Direction) -> tuple[dict[str, Any], SyncError | None]:
+def sync(
+    run: Run, direction: Direction, *, patience: float = PATIENCE_SECONDS
+) -> tuple[dict[str, Any], SyncError | None]:
     """Pull, evaluate, apply, tell, commit; return the lineage, and what stopped the pull or the evaluation.
 
-    An error on the way stops neither what was recorded before nor what is due in the outbox; the cursor then
-    stays where it was.
+    `patience` is how many seconds it waits for next tries. An error on the way stops neither what was recorded
+    before nor what is due in the outbox; the cursor then stays where it was.
     """
     started_at = utc_now()
     pulled, pull_error = _kept(lambda: pull(run, direction), list[Pulled]())
     counts, judge_error = _kept(lambda: judge_pending(run, direction), dict[str, int]())
-    apply(run, direction, eager=True, patience=PATIENCE_SECONDS)
+    apply(run, direction, eager=True, patience=patience)
     told = record_lineage(run, direction, pulled, counts, started_at=started_at)
     error = pull_error or judge_error
     if error is None:
