@@ -38,11 +38,15 @@ class Breaker(_Section):
 
 
 class Limits(_Section):
-    """Breakers: incidents by one rule, incidents by the whole integration, actions on one pair (a loop)."""
+    """Breakers: incidents by one rule, incidents by the whole integration, actions on one pair (a loop).
+
+    `api_reserve_percent` of the API allowance is kept for paging: with less left, notes and drift checks wait.
+    """
 
     incidents_per_rule: Breaker = Breaker(count=25, minutes=10)
     incidents: Breaker = Breaker(count=100, minutes=10)
     actions_per_pair: Breaker = Breaker(count=50, minutes=10)
+    api_reserve_percent: float = Field(default=10, ge=0, lt=100)
 
 
 class Log(_Section):

@@ -265,3 +265,14 @@ runs = Table(
     PrimaryKeyConstraint("run_id", "integration", "direction"),
     Index("ix_runs_started", "started_at"),
 )
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("integration", Text, nullable=False),
+    Column("ruleset", FreeText, nullable=False),
+    Column("paused_at", UtcDateTime, nullable=False),
+    Column("paused_by", FreeText, nullable=False),
+    Column("why", FreeText, nullable=False),
+    PrimaryKeyConstraint("integration", "ruleset"),
+)

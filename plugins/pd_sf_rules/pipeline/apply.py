@@ -8,10 +8,10 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from pd_sf_rules.errors import SyncError
-from pd_sf_rules.ledger import actions, links, snapshots
+from pd_sf_rules.ledger import actions, links, pauses, snapshots
 from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.model import PAGERDUTY, Action, Link
-from pd_sf_rules.pipeline import outcomes
+from pd_sf_rules.pipeline import budgets, outcomes
 from pd_sf_rules.pipeline.effects import creations, extras, incidents, notes, records
 from pd_sf_rules.pipeline.prepare import RESOLVED, Task, prepare
 from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT
@@ -47,9 +47,12 @@ def apply(
 
     `eager` tries again at once what only waits for its next try. `patience` is how many seconds this call may
     spend waiting for a next try. What still waits afterwards stays in the ledger for the next run. A paused
-    integration carries out nothing: its actions queue.
+    integration or ruleset carries out nothing: its actions queue. So do notes while the API allowance is short.
     """
     if run.integration.paused:
+        return _counts(run, direction)
+    if direction == "notes" and (why := budgets.shed(run.ledger, run.integration)):
+        _log.warning("%s", why)
         return _counts(run, direction)
     _take_over(run)
     until = time.monotonic() + patience
@@ -121,10 +124,11 @@ def _choose(
         with run.ledger.read() as c:
             waiting = actions.open_actions(c, run.name)
             pairs = _pairs(c, run, waiting)
+            paused = {one.ruleset for one in pauses.pauses_of(c, run.name)}
         chosen = next_actions(
             pairs,
             now,
-            may_run=lambda a: _belongs(a, direction),
+            may_run=lambda a: _belongs(a, direction) and not pauses.is_paused(a.ruleset, paused),  # noqa: B023
             is_due=lambda a: outcomes.is_due(a, now, eager=eagerly(a)),  # noqa: B023 - used at once
         )
         going = through_the_breakers(run, chosen)
@@ -191,6 +195,7 @@ def _until_next_try(run: Run, direction: Direction) -> float | None:
     """
     now = utc_now()
     with run.ledger.read() as c:
+        paused = {one.ruleset for one in pauses.pauses_of(c, run.name)}
         times = [
             a.retry_at
             for a in actions.open_actions(c, run.name, state="pending")
@@ -198,6 +203,7 @@ def _until_next_try(run: Run, direction: Direction) -> float | None:
             and a.retry_at > now
             and a.error_kind != outcomes.UNLINKED
             and _belongs(a, direction)
+            and not pauses.is_paused(a.ruleset, paused)
         ]
     if not times:
         return None

@@ -1,14 +1,16 @@
 """Comments and notes that people wrote become events with one action each: carry it to the other side."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.errors import SkippableError
+from pd_sf_rules.errors import RateLimitedError, SkippableError
 from pd_sf_rules.ledger import actions, cursors, events, notes
 from pd_sf_rules.ledger.notes import KnownNote
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Event, LogEntry, Window
+from pd_sf_rules.pipeline.budgets import shed
 from pd_sf_rules.pipeline.pull_pagerduty import look
 from pd_sf_rules.pipeline.pulled import Pulled
 from pd_sf_rules.pipeline.run import Run, utc_now
@@ -21,8 +23,13 @@ from pd_sf_rules.systems.pagerduty.changes import pull_log_entries
 from pd_sf_rules.systems.pagerduty.notes import Note, notes_of
 from pd_sf_rules.systems.salesforce.notes import Comment, pull_comments
 
+_log = logging.getLogger(__name__)
+
 COMMENT_STREAM = "notes:salesforce"
 NOTE_STREAM = "notes:pagerduty"
+ASK_LATER = 900.0
+"""Seconds after which a window that was asked for by hand is tried again while the API allowance is short."""
+
 COMMENTED_OBJECT = "Case"
 """CaseComment belongs to Case alone."""
 
@@ -30,9 +37,15 @@ COMMENTED_OBJECT = "Case"
 def pull_notes(run: Run, *, given: Window | None = None) -> list[Pulled]:
     """Record each new comment and note of the directions that the integration switched on, with its plan.
 
-    What we wrote ourselves is known by its id and stays where it is.
+    What we wrote ourselves is known by its id and stays where it is. While the API allowance is short nothing is
+    read: the cursors stay, and RateLimitedError tells who asked for a window of their own.
     """
     pulled: list[Pulled] = []
+    if why := shed(run.ledger, run.integration):
+        if given is not None:
+            raise RateLimitedError(why, retry_after=ASK_LATER)
+        _log.warning("%s", why)
+        return pulled
     if run.integration.comments.salesforce_to_pagerduty:
         pulled.append(_pull_comments(run, given))
     if run.integration.comments.pagerduty_to_salesforce:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.ledger.database import Ledger
 from pd_sf_rules.model import ApiUsage, Values
+from pd_sf_rules.pipeline.budgets import remember
 from pd_sf_rules.settings import Integration
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.pagerduty.lookups import Lookups
@@ -79,7 +80,8 @@ class Run:
         return {name: client.usage() for name, client in clients.items() if client is not None}
 
     def close(self) -> None:
-        """Close the clients that were opened."""
+        """Close the clients that were opened, and keep what the servers told of their allowances."""
+        remember(self.ledger, self.name, self.usage())
         for client in (self._salesforce, self._pagerduty):
             if client is not None:
                 client.close()
