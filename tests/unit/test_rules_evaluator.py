@@ -548,7 +548,7 @@ TYPES = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(RULES, min_size=1, max_size=12), st.lists(EVENTS, max_size=6), TYPES)
 def test_the_index_finds_the_rules_that_hold(
     rules: list[Rule], events: list[Event], types: FieldTypes
@@ -585,7 +585,7 @@ def test_the_index_does_not_mix_up_true_and_one() -> None:
     assert matched(compiled.evaluate(sf({"F": True}))) == ["r0"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(RULESETS, max_size=3), EVENTS, RECORDS, TYPES)
 def test_compiled_rules_say_what_a_plain_reading_says(
     rulesets: list[Ruleset], event: Event, record: Values, types: FieldTypes

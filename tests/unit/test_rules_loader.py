@@ -73,6 +73,13 @@ def test_the_whole_file_of_the_contract_loads() -> None:
     assert second.run_on == "pagerduty"
 
 
+def test_an_unchanged_file_is_not_read_again() -> None:
+    """The same text under the same path gives the very same ruleset; another text does not."""
+    text = one_rule(name="Once")
+    assert loaded(text) is loaded(str(text))
+    assert loaded(text + "# more\n") is not loaded(text)
+
+
 def test_defaults_are_the_safe_ones() -> None:
     """A file without enabled is off; scope, stop, mode and integration have their defaults."""
     ruleset = loaded(one_rule(header=""))
@@ -327,11 +334,18 @@ def test_two_rules_of_one_name_are_refused() -> None:
 
 
 def test_every_problem_of_a_file_is_found_at_once() -> None:
-    """A sound rule beside a broken one is checked all the same."""
+    """What is sound in a broken rule, and a sound rule beside it, are checked all the same."""
     text = WHOLE_FILE.replace("operation: equals, value: High", "operation: equal, value: High")
     text = text.replace("fields: { Status: Working }", "feilds: { Status: Working }")
+    text = text.replace("'(?i)", "'(?=").replace("record.Subject", "recrod.Subject")
+    text = text.replace("run_on: salesforce", "run_on: slack")
+    text = text.replace("urgency: high", "urgncy: high")
     assert [(each.code, each.line) for each in refused(text)] == [
+        ("bad-value", 9),
         ("unknown-operation", 13),
+        ("bad-regex", 17),
+        ("bad-template", 21),
+        ("unknown-key", 22),
         ("missing-key", 34),
         ("unknown-key", 35),
     ]

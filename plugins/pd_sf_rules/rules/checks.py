@@ -3,7 +3,7 @@
 It turns a structurally valid rule into the frozen Rule, and reports what it could not use.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Literal
 
 from pd_sf_rules.rules import fields, templates, values
@@ -12,7 +12,7 @@ from pd_sf_rules.rules.diagnostics import did_you_mean
 from pd_sf_rules.rules.operations import OPERATIONS, Operation
 from pd_sf_rules.rules.patterns import PatternError, compile_pattern
 from pd_sf_rules.rules.ruleset import ActionSpec, Condition, Group, Rule, When
-from pd_sf_rules.rules.schema import AllOf, Not, RuleModel
+from pd_sf_rules.rules.schema import Action, AllOf, Not, RuleModel
 from pd_sf_rules.rules.schema import Condition as ConditionModel
 from pd_sf_rules.rules.template_errors import TemplateError
 from pd_sf_rules.rules.wording import Finding
@@ -43,6 +43,46 @@ def checked_rule(model: RuleModel, path: Path, root: Node, report: Report) -> Ru
         actions=actions,
         line=locate(root, path)[0],
     )
+
+
+def check_parts(
+    rule: Any, path: Path, broken: Collection[Path], root: Node, report: Report
+) -> None:
+    """Check what is sound in a rule that is not: each condition and action that no finding is about.
+
+    `rule` is the rule's plain data, `broken` holds the paths of the findings.
+    """
+    if not isinstance(rule, dict):
+        return
+
+    def sound(part: Path) -> bool:
+        return not any(each[: len(part)] == part for each in broken)
+
+    object_name = rule.get("object")
+    if isinstance(object_name, str) and sound((*path, "object")):
+        for place, leaf in _leaves(rule.get("when"), (*path, "when")):
+            if sound(place) and isinstance(leaf, dict):
+                _condition(ConditionModel.model_validate(leaf), place, object_name, root, report)
+    actions = rule.get("actions")
+    for at, action in enumerate(actions if isinstance(actions, list) else ()):
+        place = (*path, "actions", at)
+        if sound(place):
+            _action(Action.model_validate(action), place, str(object_name), root, report)
+        else:
+            _check_templates(action, place, report)
+
+
+def _leaves(when: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield what stands where a condition can stand, with its path."""
+    if not isinstance(when, dict) or not {"all", "any", "not"} & set(when):
+        yield path, when
+        return
+    for kind in ("all", "any"):
+        members = when.get(kind)
+        for at, member in enumerate(members if isinstance(members, list) else ()):
+            yield from _leaves(member, (*path, kind, at))
+    if "not" in when:
+        yield from _leaves(when["not"], (*path, "not"))
 
 
 def _when(model: Any, path: Path, object_name: str, root: Node, report: Report) -> When:
@@ -202,13 +242,17 @@ def _action(model: Any, path: Path, object_name: str, root: Node, report: Report
     params = params_of(getattr(model, kind))
     if kind == "create_record":
         params.setdefault("object", object_name)
-    for inner, text in _texts(params):
+    _check_templates({kind: params}, path, report)
+    return ActionSpec(kind, params, locate(root, path)[0])
+
+
+def _check_templates(action: Any, path: Path, report: Report) -> None:
+    """Report every text of an action that is no usable template."""
+    for inner, text in _texts(action):
         try:
             templates.check(text)
         except TemplateError as error:
-            where = (*path, kind, *inner)
-            report(Finding(where, error.message, error.hint, "bad-template"))
-    return ActionSpec(kind, params, locate(root, path)[0])
+            report(Finding((*path, *inner), error.message, error.hint, "bad-template"))
 
 
 def _texts(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:

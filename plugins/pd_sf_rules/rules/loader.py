@@ -5,12 +5,13 @@ Nothing a file holds makes this raise: every problem is a Diagnostic with line a
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
 
-from pd_sf_rules.rules.checks import checked_rule
+from pd_sf_rules.rules.checks import check_parts, checked_rule
 from pd_sf_rules.rules.diagnostics import Diagnostic, sort_key
 from pd_sf_rules.rules.ruleset import Rule, Ruleset
 from pd_sf_rules.rules.schema import RuleModel, RulesetFile
@@ -27,13 +28,25 @@ def version_of(text: str) -> str:
 
 
 def load_text(text: str, path: str) -> tuple[Ruleset | None, tuple[Diagnostic, ...]]:
-    """Return the ruleset of a file's text, or None and why not. `path` is only named, never opened."""
+    """Return the ruleset of a file's text, or None and why not. `path` is only named, never opened.
+
+    An unchanged text is not read again: the same ruleset comes back.
+    """
+    return _loaded(text, path)
+
+
+@lru_cache(maxsize=128)
+def _loaded(text: str, path: str) -> tuple[Ruleset | None, tuple[Diagnostic, ...]]:
     try:
         root, problems = read_tree(text)
     except YamlProblem as problem:
         return None, (_of_yaml(problem, path),)
     found = [_of_yaml(problem, path) for problem in problems]
-    header, models, findings = _validated(to_data(root))
+    data = to_data(root)
+    header, models, findings = _validated(data)
+    broken = [each.path for each in findings]
+    for at, rule in _broken_rules(data, broken):
+        check_parts(rule, ("rules", at), broken, root, findings.append)
     rules = [checked_rule(rule, ("rules", at), root, findings.append) for at, rule in models]
     findings += _same_names(rules, [at for at, _ in models])
     found += [_placed(each, root, path) for each in findings]
@@ -55,11 +68,19 @@ def _validated(
         return whole, list(enumerate(whole.rules)), []
     except ValidationError as error:
         findings = [finding(each) for each in error.errors(include_url=False)]
-    bad = {each.path[1] for each in findings if each.path[:1] == ("rules",) and len(each.path) > 1}
+    broken = {at for at, _ in _broken_rules(data, [each.path for each in findings])}
     listed = data.get("rules")
     sound = enumerate(listed) if isinstance(listed, list) else ()
-    rules = [(at, RuleModel.model_validate(rule)) for at, rule in sound if at not in bad]
+    rules = [(at, RuleModel.model_validate(rule)) for at, rule in sound if at not in broken]
     return None, rules, findings
+
+
+def _broken_rules(data: Any, paths: Iterable[Path]) -> list[tuple[int, Any]]:
+    """Return the rules that findings at these paths are about, with their places."""
+    places = {path[1] for path in paths if len(path) > 1 and path[0] == "rules"}
+    return [
+        (at, data["rules"][at]) for at in sorted(each for each in places if isinstance(each, int))
+    ]
 
 
 def _same_names(rules: list[Rule], places: list[int]) -> list[Finding]:

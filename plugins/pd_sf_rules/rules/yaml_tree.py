@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 
 MAX_CHARACTERS = 2_000_000
 MAX_DEPTH = 40
-MAX_NODES = 200_000
+MAX_NODES = 150_000
 
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
