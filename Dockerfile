@@ -3,7 +3,8 @@
 FROM apache/airflow:slim-3.3.2-python3.11
 
 COPY --chown=airflow:0 requirements-prod.lock /opt/airflow/requirements-prod.lock
-RUN pip install --no-cache-dir --require-hashes --requirement /opt/airflow/requirements-prod.lock
+# The lock is complete: nothing beside it is looked for.
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/airflow/requirements-prod.lock
 
 # Outside `docker compose` this is all that is needed: the code is in the image, not mounted.
 COPY --chown=airflow:0 dags /opt/airflow/dags

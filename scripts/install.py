@@ -165,7 +165,8 @@ def install_locked() -> None:
         say("uv could not install the packages; trying pip, which takes longer")
     else:
         say("uv could not be installed; going on with pip, which takes longer")
-    if not pip("install", "--quiet", "--requirement", str(LOCK_FILE)):
+    # The lock is complete; left to itself, pip wants hashes for `celery[redis]` beside `celery`.
+    if not pip("install", "--quiet", "--no-deps", "--requirement", str(LOCK_FILE)):
         raise InstallError(
             "the packages could not be installed: see pip's words above, "
             "check the network and pip's configuration, run again."
