@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pd_sf_rules.cli.usage import existing
+from pd_sf_rules.errors import RulesetError
 
 if TYPE_CHECKING:
     from pd_sf_rules.rules.diagnostics import Diagnostic
@@ -67,11 +68,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def default_folder() -> Path:
-    """Return the rulesets folder, named from here where it lies below: annotations need such paths."""
+    """Return the rulesets folder, named from here where it lies below: annotations need such paths.
+
+    Where this package is installed outside of a checkout, that is include/rulesets of the current folder.
+    Raises RulesetError when there is none.
+    """
     from pd_sf_rules.settings import rulesets_folder  # noqa: PLC0415
 
     folder = rulesets_folder()
     here = Path.cwd()
+    if not folder.is_dir():
+        folder = here / "include" / "rulesets"
+    if not folder.is_dir():
+        hint = "Name files or folders, or set PDSF_RULESETS_DIR."
+        raise RulesetError("There is no folder include/rulesets here.", hint=hint)
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 

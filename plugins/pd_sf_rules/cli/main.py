@@ -59,9 +59,6 @@ def _guarded(run: Command, options: argparse.Namespace) -> int:
     try:
         code = run(options)
         sys.stdout.flush()
-    except UsageError as error:
-        print(f"pdsf {options.command}: {error}", file=sys.stderr)
-        return WRONG_USAGE
     except BrokenPipeError:
         # The reader has gone (`pdsf ... | head`); Python would complain once more when it flushes at its end.
         with contextlib.suppress(OSError, ValueError):
@@ -70,19 +67,24 @@ def _guarded(run: Command, options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("pdsf: interrupted.", file=sys.stderr)
         return FAILED
-    except SyncError as error:
-        if options.debug:
-            raise
-        print(f"pdsf: {error}", file=sys.stderr)
-        return FAILED
     except Exception as error:  # the last place before the shell
-        if options.debug:
+        if options.debug and not isinstance(error, UsageError):
             raise
-        said = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        hint = "This is a defect of pdsf; --debug shows where."
-        print(f"pdsf: {said} {hint}", file=sys.stderr)
-        return FAILED
+        print(_sentence(error, options.command), file=sys.stderr)
+        return WRONG_USAGE if isinstance(error, UsageError) else FAILED
     return code
+
+
+def _sentence(error: Exception, command: str) -> str:
+    if isinstance(error, SyncError):
+        return f"pdsf: {error}"
+    if isinstance(error, UsageError):
+        return f"pdsf {command}: {error}"
+    if isinstance(error, ModuleNotFoundError):
+        hint = "`make install` installs everything; lint, schema and test need less."
+        return f"pdsf {command}: {error}. {hint}"
+    said = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return f"pdsf: {said} This is a defect of pdsf; --debug shows where."
 
 
 def _print_whatever_comes() -> None:

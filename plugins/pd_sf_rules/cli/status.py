@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pd_sf_rules.cli.printing import clock, print_json, seconds, show, table
+from pd_sf_rules.cli.printing import clock, indent, print_json, seconds, show, table
 
 if TYPE_CHECKING:
     from pd_sf_rules.ledger.queue import Queue
@@ -109,15 +109,15 @@ def _told(found: "Status", examined: Sequence["Check"]) -> Iterator[str]:
 
 
 def _streams_table(state: "IntegrationState") -> str:
-    rows = [("  " + one.stream, one.position, seconds(one.lag)) for one in state.streams]
-    return table(("  stream", "read up to", "lag"), rows)
+    rows = [(one.stream, one.position, seconds(one.lag)) for one in state.streams]
+    return indent(table(("stream", "read up to", "lag"), rows), 2)
 
 
 def _connections_told(state: "IntegrationState") -> Iterator[str]:
     for one in state.connections:
         word = "ok    " if one.ok else "BROKEN"
         quota = ""
-        if one.usage is not None and one.usage.allowed:
+        if one.usage is not None and one.usage.allowed and "used" not in one.said:
             quota = f" Quota: {one.usage.used} of {one.usage.allowed} used."
         yield f"  {word} {one.conn_id} ({one.seconds:.2f} s): {one.said}{quota}"
 
@@ -138,5 +138,6 @@ def _runs_told(state: "IntegrationState") -> Iterator[str]:
     for one in state.runs:
         counts = one.lineage.get("counts", {})
         told = [counts.get(name, 0) for name in ("pulled", "applied", "skipped", "failed")]
-        rows.append((f"  {clock(one.started_at)}", one.direction, *told, one.run_id))
-    yield table(("  last runs", "direction", "pulled", "applied", "skipped", "failed", "run"), rows)
+        rows.append((one.started_at, one.direction, *told, one.run_id))
+    headings = ("last runs", "direction", "pulled", "applied", "skipped", "failed", "run")
+    yield indent(table(headings, rows), 2)

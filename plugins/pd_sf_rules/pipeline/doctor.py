@@ -72,7 +72,10 @@ def _ago(state: IntegrationState) -> int:
 
 
 def _rules(integrations: Sequence[Integration], connect: Connect) -> Iterator[Check]:
-    rulesets, _ = load_folder(rulesets_folder())
+    rulesets = [one for one in load_folder(rulesets_folder())[0] if one.enabled]
+    if not rulesets:
+        yield Check("rules against the accounts", True, "No ruleset is enabled.")
+        return
     try:
         wrong = [
             one
