@@ -192,7 +192,7 @@ def test_one_rule_can_be_looked_at_alone() -> None:
             42,
             "instant",
         ),
-        ("tests: [", 2, 1, "YAML"),
+        ("tests: [", 1, 9, "YAML"),
         ("tests: 1\ntests: 2", 2, 1, "twice"),
     ],
 )

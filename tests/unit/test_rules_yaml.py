@@ -87,7 +87,8 @@ def test_a_yaml_1_1_word_in_a_condition_is_text() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column", "code"),
     [
-        ("a: [", 2, 1, "yaml-syntax"),
+        ("a: [", 1, 5, "yaml-syntax"),
+        ("a: [\n\n", 1, 5, "yaml-syntax"),
         ("a: b: c", 1, 5, "yaml-syntax"),
         ("a:\n\t- b", 2, 1, "yaml-syntax"),
         ("a: \x00", 1, 4, "yaml-syntax"),
@@ -247,5 +248,7 @@ def test_problems_carry_their_words() -> None:
     """A problem is an exception with place, sentence, hint and code."""
     with pytest.raises(YamlProblem) as caught:
         read_tree("a: [")
-    assert (caught.value.line, caught.value.code) == (2, "yaml-syntax")
+    assert (caught.value.line, caught.value.code) == (1, "yaml-syntax")
     assert caught.value.message.startswith("This is not YAML")
+    with pytest.raises(YamlProblem, match="that began on line 2"):
+        read_tree("a: 1\nb: [x\nc: 2\nd: 'e'\n")

@@ -89,12 +89,20 @@ def read_tree(text: str) -> tuple[Node, list[YamlProblem]]:
         )
         raise YamlProblem(line, column, problem, hint="Remove it.", code="yaml-syntax") from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problem = f"This is not YAML: {error.problem or error.context}."
-        raise YamlProblem(
-            line, column, problem, hint=_syntax_hint(error), code="yaml-syntax"
-        ) from error
+        raise _syntax_problem(text, error) from error
+
+
+def _syntax_problem(text: str, error: yaml.MarkedYAMLError) -> YamlProblem:
+    """Return the parser's complaint with its place, and where the thing began that it was reading."""
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    lines = text.rstrip().splitlines() or [""]
+    if line > len(lines):  # the end of the file: show its last line
+        line, column = len(lines), len(lines[-1]) + 1
+    began = error.context_mark.line + 1 if error.context_mark else line
+    since = f" ({error.context} that began on line {began})" if began != line else ""
+    problem = f"This is not YAML: {error.problem or error.context}{since}."
+    return YamlProblem(line, column, problem, hint=_syntax_hint(error), code="yaml-syntax")
 
 
 def _refuse_unreadable(text: str) -> None:
