@@ -70,7 +70,8 @@ def _identity(folders: Folders, secrets: Secrets, passwords: Path, port: int) ->
         "AIRFLOW_HOME": str(folders.home),
         # A person's own airflow.cfg must not leak in, nor ours out.
         "AIRFLOW_CONFIG": str(folders.home / "airflow.cfg"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folders.home / 'airflow.db'}",
+        # Seconds that a writer waits for its turn: with SQLite's own 5, a busy machine loses a request.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folders.home / 'airflow.db'}?timeout=60",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__DAGS_FOLDER": str(folders.dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(folders.plugins),

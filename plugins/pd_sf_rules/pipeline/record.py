@@ -1,11 +1,12 @@
 """The lineage of a run, put together from what the ledger holds under its id."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pd_sf_rules.ledger import actions, runs
-from pd_sf_rules.lineage import HELD, lineage
+from pd_sf_rules.ledger import actions, links, runs
+from pd_sf_rules.lineage import CAP, HELD, lineage
 from pd_sf_rules.pipeline.outcomes import UNLINKED
 from pd_sf_rules.pipeline.pulled import Pulled
 from pd_sf_rules.pipeline.run import Direction, Run, utc_now
@@ -40,7 +41,7 @@ def record_lineage(
         direction=direction,
         window=window,
         counts=counts,
-        actions=touched,
+        actions=_paired(run, touched[:CAP]) + touched[CAP:],
     )
     with run.ledger.begin() as c:
         runs.save_run(
@@ -57,6 +58,25 @@ def record_lineage(
             ),
         )
     return told
+
+
+def _paired(run: Run, touched: Sequence[actions.StoredAction]) -> list[actions.StoredAction]:
+    """Return the actions with both sides of their pair: the event named one, the link knows the other."""
+    with run.ledger.read() as c:
+        of_record = links.links_of_records(
+            c, run.name, {a.record_id for a in touched if a.record_id}
+        )
+        of_incident = links.links_of_incidents(
+            c, run.name, {a.incident_id for a in touched if a.incident_id}
+        )
+    paired = []
+    for action in touched:
+        by_record = of_record.get(action.record_id or "", ())
+        by_incident = of_incident.get(action.incident_id or "", ())
+        record = action.record_id or next((link.record_id for link in by_incident), None)
+        incident = action.incident_id or next((link.incident_id for link in by_record[::-1]), None)
+        paired.append(replace(action, record_id=record, incident_id=incident))
+    return paired
 
 
 def _has_failed(action: actions.StoredAction) -> bool:

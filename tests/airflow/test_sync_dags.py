@@ -1,0 +1,279 @@
+"""The sync DAGs at work: by changes, by hand, by backfill; what they tell, and sensors beside them."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from pd_sf_rules.rules.loader import load_folder
+from tests.airflow.sync_world import LAST_TASK, SyncWorld, eventually, running_sync
+from tests.integration.pipeline_world import (
+    CREATED,
+    HIGH,
+    PAGE,
+    PipelineWorld,
+    event_is,
+    mirror,
+    rule,
+)
+
+MISSED = "Missed while nothing ran"
+UNNAMED = "what-only-the-customer-may-know"
+TO_PAGERDUTY, TO_SALESFORCE = "salesforce_to_pagerduty", "pagerduty_to_salesforce"
+ACTION_KEYS = {
+    "event", "record", "incident", "ruleset", "ruleset_version", "rule", "action", "outcome", "target", "attempt",
+}  # fmt: skip
+COUNTS = {"pulled", "evaluated", "matched", "applied", "skipped", "failed"}
+
+
+def prepare(sides: PipelineWorld) -> None:
+    """A rule for each direction, comments both ways, and a Case that nobody saw."""
+    sides.settings(
+        poll_seconds=1,
+        comments={"salesforce_to_pagerduty": True, "pagerduty_to_salesforce": "internal"},
+    )
+    sides.rules(
+        rule("Page", {"all": [HIGH, CREATED]}, PAGE),
+        mirror(
+            "Working",
+            event_is("acknowledge"),
+            {"update_record": {"fields": {"Status": "Working"}}},
+        ),
+    )
+    sides.case(MISSED)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncWorld]:
+    """One Airflow with the sync switched on, its ledger where it is when nobody says where."""
+    with running_sync(
+        tmp_path_factory.mktemp("sync"),
+        prepare=prepare,
+        environ=lambda sandbox: sandbox.connections,
+        missed=timedelta(hours=2),
+    ) as running:
+        running.start(TO_PAGERDUTY, TO_SALESFORCE, "note_sync")
+        running.airflow.unpause("waiting")
+        yield running
+
+
+def test_a_case_pages_and_the_acknowledgement_comes_back(world: SyncWorld) -> None:
+    """Changes on both sides start runs by themselves, and each shows on the other side."""
+    case_id = world.sides.case("Checkout is down", Description=UNNAMED)
+    incident = world.incident_for("Checkout is down")
+    world.sides.ana().acknowledge(incident["id"])
+    eventually(lambda: world.sides.record(case_id)["Status"] == "Working", "the Case to be Working")
+    _, told = world.run_about(TO_SALESFORCE, case_id)
+    assert [(a["action"], a["outcome"]) for a in told["actions"]] == [("update_record", "applied")]
+
+
+def test_comments_cross(world: SyncWorld) -> None:
+    """A comment starts note_sync, and becomes a note."""
+    case_id = world.sides.case("With a comment")
+    incident = world.incident_for("With a comment")
+    world.sides.sandbox.salesforce.comment(case_id, "The customer calls again.")
+    notes = eventually(lambda: world.sides.notes(incident["id"]), "a note")
+    assert "The customer calls again." in notes[0]
+
+
+def test_lineage_is_one_object_in_xcom(world: SyncWorld) -> None:
+    """It has the agreed keys, names what was done, and holds no field of a record."""
+    case_id = world.sides.case("Told in XCom", Description=UNNAMED)
+    incident = world.incident_for("Told in XCom")
+    run_id, told = world.run_about(TO_PAGERDUTY, case_id)
+    assert {"integration", "direction", "window", "counts", "actions", "truncated"} <= set(told)
+    assert (told["integration"], told["direction"]) == ("default", "salesforce")
+    assert set(told["counts"]) >= COUNTS
+    assert told["counts"]["applied"] == told["counts"]["matched"] == 1
+    start, end = (datetime.fromisoformat(told["window"][name]) for name in ("start", "end"))
+    assert timedelta() < end - start < timedelta(hours=1)
+    (action,) = told["actions"]
+    assert set(action) == ACTION_KEYS
+    assert action["record"] == case_id
+    assert action["target"] == incident["id"]
+    assert (action["rule"], action["action"], action["outcome"]) == (
+        "Page", "create_incident", "applied",
+    )  # fmt: skip
+    (ruleset,), _ = load_folder(world.sides.home / "rulesets")
+    assert (action["ruleset"], action["ruleset_version"]) == (ruleset.name, ruleset.version)
+    everything = json.dumps([xcoms_of(world, TO_PAGERDUTY, run_id), told])
+    assert UNNAMED not in everything
+    assert "Told in XCom" not in everything
+
+
+def xcoms_of(world: SyncWorld, dag_id: str, run_id: str) -> list[Any]:
+    """Every XCom value of a run."""
+    found = []
+    for task_id in world.airflow.task_states(dag_id, run_id):
+        path = (
+            f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}/xcomEntries"
+        )
+        listed = world.airflow.call("GET", path)["xcom_entries"]
+        found += [world.airflow.xcom(dag_id, run_id, task_id, one["key"]) for one in listed]
+    return found
+
+
+def test_links_lead_to_incident_and_record(world: SyncWorld) -> None:
+    """A task links to what it wrote, as the UI asks for it."""
+    case_id = world.sides.case("Linked in the UI")
+    incident = world.incident_for("Linked in the UI")
+    run_id, _ = world.run_about(TO_PAGERDUTY, case_id)
+    assert links_of(world, TO_PAGERDUTY, run_id)["Incident in PagerDuty"] == incident["html_url"]
+    world.sides.ana().acknowledge(incident["id"])
+    run_id, _ = world.run_about(TO_SALESFORCE, case_id)
+    url = links_of(world, TO_SALESFORCE, run_id)["Record in Salesforce"]
+    assert url == f"{world.sides.sandbox.salesforce_url}/{case_id}"
+
+
+def links_of(world: SyncWorld, dag_id: str, run_id: str) -> dict[str, str]:
+    """The links of a run's apply task."""
+    path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/apply_actions/links"
+    found: dict[str, str] = world.airflow.call("GET", path)["extra_links"]
+    return found
+
+
+def test_a_dry_run_tells_and_does_nothing(world: SyncWorld) -> None:
+    """It returns what would be done, and writes to neither side nor the ledger."""
+    case_id = world.sides.sandbox.salesforce.soql(
+        f"SELECT Id FROM Case WHERE Subject = '{MISSED}'"
+    )[0]["Id"]
+    before = ledger_of(world)
+    with world.sides.silence():
+        _, state, told = world.by_hand(
+            TO_PAGERDUTY, since=ago(hours=3), until=ago(hours=1), dry_run=True
+        )
+    assert state == "success"
+    assert told["dry_run"] is True
+    assert [(a["record"], a["action"], a["outcome"]) for a in told["actions"]] == [
+        (case_id, "create_incident", "planned")
+    ]
+    after = ledger_of(world)
+    assert after["events"] == before["events"]
+    assert after["actions"] == before["actions"]
+    assert set(after["cursors"]) == set(before["cursors"])
+
+
+def ago(**span: float) -> str:
+    """An instant before now, as the form takes it."""
+    return (datetime.now(UTC) - timedelta(**span)).isoformat()
+
+
+def ledger_of(world: SyncWorld) -> dict[str, Any]:
+    """What a run may write into the ledger."""
+    return {
+        "events": [one.id for one in world.sides.events()],
+        "actions": [one.id for one in world.sides.actions()],
+        "cursors": world.cursors(),
+    }
+
+
+def test_the_form_narrows_window_and_objects(world: SyncWorld) -> None:
+    """A run by hand reads exactly the window of its form, of the objects it names."""
+    since, until = ago(minutes=50), ago(minutes=40)
+    _, state, told = world.by_hand(TO_PAGERDUTY, since=since, until=until, objects=["case"])
+    assert state == "success"
+    window = [datetime.fromisoformat(told["window"][name]) for name in ("start", "end")]
+    assert window == [datetime.fromisoformat(since), datetime.fromisoformat(until)]
+    _, _, told = world.by_hand(TO_PAGERDUTY, since=since, until=until, objects=["Opportunity"])
+    assert told["window"] == {"start": None, "end": None}
+    assert told["counts"]["pulled"] == 0
+
+
+def test_a_form_that_cannot_be_used_is_refused(world: SyncWorld) -> None:
+    """Airflow's own check of the form names the field."""
+    with pytest.raises(Exception, match="since"):
+        world.airflow.trigger(TO_PAGERDUTY, {"since": "the day before yesterday"})
+
+
+def test_a_backfill_catches_up_beside_live_runs(world: SyncWorld) -> None:
+    """What was missed is paged once, live changes go on, cursors stay, and a second backfill does nothing."""
+    positions = world.cursors()
+    first = backfill(world, "none")
+    case_id = world.sides.case("Live beside a backfill")
+    world.incident_for("Live beside a backfill")
+    ended = wait_for_backfill(world, first)
+    world.incident_for(MISSED)
+    windows = [lineage_window(world, run) for run in ended]
+    assert (MISSED, True) in [(MISSED, told["counts"]["applied"] == 1) for told in windows]
+    for run in ended:
+        pulled = world.airflow.xcom(TO_PAGERDUTY, run, "pull_changed_records")
+        assert [one["moves_cursor"] for one in pulled] == [False]
+    with world.sides.silence():
+        wait_for_backfill(world, backfill(world, "completed"))
+    titles = [one["title"] for one in world.sides.incidents()]
+    assert titles.count(MISSED) == titles.count("Live beside a backfill") == 1
+    assert len(world.sides.links_of(case_id)) == 1
+    stream = "salesforce:Case"
+    assert world.cursors()[stream] >= positions[stream]
+
+
+def backfill(world: SyncWorld, again: str) -> int:
+    """Start Airflow's own backfill over the time that was missed; its id."""
+    body = {
+        "dag_id": TO_PAGERDUTY,
+        "from_date": ago(hours=2, minutes=20),
+        "to_date": ago(hours=1, minutes=40),
+        "reprocess_behavior": again,
+        "max_active_runs": 4,
+        "run_backwards": False,
+        "dag_run_conf": {},
+    }
+    return int(world.airflow.call("POST", "/backfills", json=body)["id"])
+
+
+def wait_for_backfill(world: SyncWorld, backfill_id: int) -> list[str]:
+    """Wait until all its runs have ended well; their ids."""
+
+    def look() -> bool:
+        found = world.airflow.call("GET", f"/backfills/{backfill_id}")
+        return found["completed_at"] is not None
+
+    eventually(look, "the backfill to end")
+    runs = [r for r in world.airflow.runs(TO_PAGERDUTY) if r["run_type"] == "backfill"]
+    assert {run["state"] for run in runs} == {"success"}
+    assert len(runs) >= 2
+    return [run["dag_run_id"] for run in runs]
+
+
+def lineage_window(world: SyncWorld, run_id: str) -> dict[str, Any]:
+    """The lineage of a backfill's run, its window being a quarter of an hour."""
+    told = world.lineage(TO_PAGERDUTY, run_id)
+    start, end = (datetime.fromisoformat(told["window"][name]) for name in ("start", "end"))
+    assert end - start == timedelta(minutes=15)
+    return told
+
+
+def test_sensors_wait_in_the_triggerer(world: SyncWorld) -> None:
+    """Each is deferred until its own side changes, and gives up when its time is over."""
+    run_id = world.airflow.trigger("waiting")
+    both = {"for_salesforce": "deferred", "for_pagerduty": "deferred"}
+    eventually(lambda: both.items() <= states(world, run_id).items(), "both sensors to wait")
+    eventually(lambda: states(world, run_id)["in_vain"] == "failed", "the third to give up")
+    assert both.items() <= states(world, run_id).items()
+    world.sides.case("A quiet one", Priority="Low")
+    eventually(lambda: states(world, run_id)["for_salesforce"] == "success", "the first to succeed")
+    assert states(world, run_id)["for_pagerduty"] == "deferred"
+    world.sides.ana().create_incident("Checkout", "Somebody rings")
+    eventually(lambda: states(world, run_id)["for_pagerduty"] == "success", "the second to succeed")
+    assert world.airflow.xcom("waiting", run_id, "for_pagerduty")["system"] == "pagerduty"
+
+
+def states(world: SyncWorld, run_id: str) -> dict[str, str | None]:
+    """The states of the tasks of the waiting DAG."""
+    return world.airflow.task_states("waiting", run_id)
+
+
+def test_every_run_so_far_ended_well(world: SyncWorld) -> None:
+    """Nothing that these tests did turned a sync run red."""
+    for dag_id in (TO_PAGERDUTY, TO_SALESFORCE, "note_sync"):
+        eventually(
+            lambda dag_id=dag_id: all(  # type: ignore[misc]
+                run["state"] in {"success", "failed"} for run in world.airflow.runs(dag_id)
+            ),
+            f"the runs of {dag_id} to end",
+        )
+        failed = [r["dag_run_id"] for r in world.airflow.runs(dag_id) if r["state"] == "failed"]
+        assert failed == [], world.task_log(dag_id, failed[0], LAST_TASK)
