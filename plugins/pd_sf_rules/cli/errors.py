@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.printing import clock, print_json, show
 from pd_sf_rules.errors import ConfigError
 
@@ -39,14 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List what is wrong; return 3 when an action is failed, else 0."""
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415 - database imports are slow
     from pd_sf_rules.pipeline.troubles import troubles  # noqa: PLC0415
     from pd_sf_rules.settings import load_integration, load_integrations  # noqa: PLC0415
 
     names = list(load_integrations())
     if options.integration:
         names = [load_integration(options.integration).name]
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     try:
         if options.discard:
             return _discard(ledger, options)

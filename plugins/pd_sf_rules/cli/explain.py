@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.instants import HELP, instant
 from pd_sf_rules.cli.printing import clock, indent, print_json, show, shown
 
@@ -39,10 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Explain; return 0. Raises ConfigError when the ledger knows nothing of it."""
     from pd_sf_rules.pipeline.explain import explain  # noqa: PLC0415 - database imports are slow
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415
 
     kind = next(name for name in ("record", "incident", "event") if getattr(options, name))
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     try:
         story = explain(
             ledger,

@@ -13,6 +13,7 @@ import argparse
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.instants import days
 from pd_sf_rules.cli.printing import clock, print_json, show, table
 
@@ -26,9 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Upgrade, prune or count; return 0."""
     from pd_sf_rules.ledger import maintenance  # noqa: PLC0415 - database imports are slow
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415
 
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     try:
         if options.what == "upgrade":
             told: dict[str, Any] = {"database": ledger.name, "revision": ledger.upgrade()}

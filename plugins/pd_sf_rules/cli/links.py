@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pd_sf_rules.cli import confirming
+from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.explain import link_json
 from pd_sf_rules.cli.printing import clock, print_json, show, table
 from pd_sf_rules.cli.usage import UsageError
@@ -45,10 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List, add, remove or rebuild links; return 0."""
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415 - database imports are slow
 
     record, incident = _pair(options)
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     try:
         if options.what == "list":
             return _list(ledger, options, record, incident)

@@ -23,12 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Pause, and tell what is paused now."""
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415 - database imports are slow
-    from pd_sf_rules.pipeline.pausing import pause, paused, told  # noqa: PLC0415
+    from pd_sf_rules.cli.connecting import open_ledger_here  # noqa: PLC0415
+    from pd_sf_rules.pipeline.pausing import pause, paused, told  # noqa: PLC0415 - slow
     from pd_sf_rules.settings import load_integration  # noqa: PLC0415
 
     name = load_integration(options.integration).name
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     try:
         if not options.list:
             pause(ledger, name, options.ruleset, why=options.why)

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pd_sf_rules.cli import confirming
+from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.instants import HELP, instant
 from pd_sf_rules.cli.printing import print_json, show, table
 from pd_sf_rules.cli.usage import UsageError
@@ -59,14 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Replay; return 0, 3 when an action failed or waits again, 1 when a side could not be read."""
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415 - database imports are slow
     from pd_sf_rules.settings import load_integration, load_integrations  # noqa: PLC0415
 
     _check(options)
     integrations = list(load_integrations().values())
     if options.integration:
         integrations = [load_integration(options.integration)]
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     try:
         if options.reevaluate:
             return _reevaluate(options, ledger, integrations)

@@ -20,12 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Resume, and tell how many actions queued."""
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415 - database imports are slow
-    from pd_sf_rules.pipeline.pausing import paused, resume, told  # noqa: PLC0415
+    from pd_sf_rules.cli.connecting import open_ledger_here  # noqa: PLC0415
+    from pd_sf_rules.pipeline.pausing import paused, resume, told  # noqa: PLC0415 - slow
     from pd_sf_rules.settings import load_integration  # noqa: PLC0415
 
     name = load_integration(options.integration).name
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     try:
         queued = resume(ledger, name, options.ruleset)
         there = paused(ledger, name)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.instants import HELP, instant
 from pd_sf_rules.cli.printing import clock, print_json, show, shown, table
 from pd_sf_rules.cli.usage import UsageError, existing
@@ -56,7 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Simulate; return 0. Raises RulesetError when the draft cannot be used."""
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415 - database imports are slow
     from pd_sf_rules.pipeline.shadow import shadow_reports  # noqa: PLC0415
     from pd_sf_rules.pipeline.simulate import simulate  # noqa: PLC0415
 
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--until comes before --since.")
     draft = _draft(options.ruleset) if options.ruleset else None
     window = {"since": options.since, "until": until, "against": options.against}
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     try:
         if draft is not None:
             simulation = simulate(ledger, draft, **window)

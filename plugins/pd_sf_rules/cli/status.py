@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.printing import clock, indent, print_json, seconds, show, table
 
 if TYPE_CHECKING:
@@ -31,14 +32,13 @@ def run(options: argparse.Namespace) -> int:
     """Tell the status; return 3 when something does not hold, else 0."""
     from pd_sf_rules.cli.connecting import connect  # noqa: PLC0415
     from pd_sf_rules.pipeline.doctor import checks  # noqa: PLC0415 - database imports are slow
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415
     from pd_sf_rules.pipeline.status import status  # noqa: PLC0415
     from pd_sf_rules.settings import load_integration, load_integrations  # noqa: PLC0415
 
     wanted = list(load_integrations().values())
     if options.integration:
         wanted = [load_integration(options.integration)]
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     try:
         found = status(ledger, wanted, connect)
         examined = checks(ledger, wanted, connect, found) if options.doctor else []

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.printing import show
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.settings import Integration, load_integration, load_integrations
@@ -33,10 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sync; return 0, or 3 when an action failed or waits for its next try, or 1 when a side could not be read."""
-    from pd_sf_rules.pipeline.opening import open_the_ledger  # noqa: PLC0415 - database imports are slow
 
     names = [options.integration] if options.integration else sorted(load_integrations())
-    ledger = open_the_ledger()
+    ledger = open_ledger_here()
     runs: list[dict[str, Any]] = []
     errors: list[SyncError] = []
     try:
