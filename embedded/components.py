@@ -61,13 +61,14 @@ class Components:
         self._sessions: set[int] = set()
         self._guard: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start every component."""
+    def start(self, *, lock: int | None = None) -> None:
+        """Start every component. `lock` is a file descriptor that the guard keeps open to its end."""
         self._logs.mkdir(parents=True, exist_ok=True)
         self._guard = subprocess.Popen(
             [sys.executable, "-m", "embedded.guard"],
             stdin=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=() if lock is None else (lock,),
             cwd=Path(__file__).resolve().parent.parent,
         )
         for name in self._commands:

@@ -1,5 +1,6 @@
 """Airflow's own database of an embedded home: made by Airflow's migration once, and copied after that."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,15 +24,26 @@ def prepare(home: Path, environ: Mapping[str, str], templates: Path) -> None:
     if database.exists() and mark.is_file() and mark.read_text(encoding="utf-8") == current:
         return
     template = templates / f"airflow-{current}.db"
-    if not database.exists() and template.exists():
-        shutil.copyfile(template, database)
-    else:
-        fresh = not database.exists()
+    if database.exists():
         _migrate(environ)
-        if fresh:
-            _keep(database, template)
+    elif template.exists():
+        _copy(template, database)
+    else:
+        _make(database, environ)
+        with suppress(OSError):  # not having a template only costs the next one time
+            _copy(database, template)
     database.chmod(0o600)
     mark.write_text(current, encoding="utf-8")
+
+
+def _make(database: Path, environ: Mapping[str, str]) -> None:
+    """A new database; whoever interrupts it leaves none, rather than half of one."""
+    try:
+        _migrate(environ)
+    except BaseException:
+        for part in database.parent.glob(f"{database.name}*"):
+            part.unlink()
+        raise
 
 
 def _migrate(environ: Mapping[str, str]) -> None:
@@ -50,10 +62,8 @@ def _migrate(environ: Mapping[str, str]) -> None:
         )
 
 
-def _keep(database: Path, template: Path) -> None:
-    """Keep a copy for the next new home; not having one only costs time."""
-    with suppress(OSError):
-        template.parent.mkdir(parents=True, exist_ok=True)
-        draft = template.with_suffix(f".{database.stat().st_ino}.draft")
-        shutil.copyfile(database, draft)
-        draft.replace(template)
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copyfile(source, draft)
+    draft.replace(target)

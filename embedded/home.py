@@ -70,10 +70,11 @@ def write_private(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def held(home: Path) -> Iterator[None]:
+def held(home: Path) -> Iterator[int]:
     """Hold a home for this process; it is free again as soon as the process is gone, however it ended.
 
-    Raises EmbeddedAirflowError naming the process that holds it already.
+    Gives the lock's file descriptor: a child that inherits it holds the home too. Raises
+    EmbeddedAirflowError naming the process that holds it already.
     """
     home.mkdir(parents=True, exist_ok=True)
     with (home / "running.lock").open("a+", encoding="utf-8") as handle:
@@ -88,4 +89,4 @@ def held(home: Path) -> Iterator[None]:
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
-        yield
+        yield handle.fileno()

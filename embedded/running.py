@@ -55,7 +55,7 @@ def running_airflow(
     started = time.monotonic()
     home = home.resolve()
     address = free_port() if port == 0 else require_free(port)
-    with held(home):
+    with held(home) as lock:
         secrets = read_secrets(home)
         environ = environment(
             Folders(home, dags_folder.resolve(), plugins_folder.resolve()),
@@ -67,7 +67,7 @@ def running_airflow(
         database.prepare(home, environ, ROOT / ".run" / "templates")
         components = Components(environ, home / "logs", ROOT, on_line)
         try:
-            components.start()
+            components.start(lock=lock)
             url = f"http://{HOST}:{address}"
             with RunningAirflow(url, secrets.password, home, components, 0.0) as airflow:
                 _wait_until_healthy(airflow, timeout)

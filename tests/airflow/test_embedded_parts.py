@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from embedded import database
 from embedded.components import Components
 from embedded.dotenv import read_dotenv
 from embedded.errors import EmbeddedAirflowError
@@ -207,6 +208,7 @@ def test_one_that_ends_is_started_again_more_and_more_slowly(tmp_path: Path) -> 
 RUNNER = """
 import sys, time
 from pathlib import Path
+from embedded import database
 from embedded.components import Components
 
 folder, stubborn = Path(sys.argv[1]), sys.argv[2]
@@ -250,3 +252,51 @@ def test_threads_end_with_their_components(tmp_path: Path) -> None:
     components.start()
     components.stop()
     assert not [t for t in threading.enumerate() if t.name.startswith("read ")]
+
+
+def test_a_home_stays_held_until_the_guard_has_ended(tmp_path: Path) -> None:
+    """After a KILL of the runner nobody else gets the home while its components are still there."""
+    runner = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path), STUBBORN],
+        cwd=Path(__file__).resolve().parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with runner, contextlib.ExitStack() as cleanup:
+        cleanup.callback(runner.kill)
+        assert runner.stdout is not None
+        session = int(runner.stdout.readline())
+    with pytest.raises(EmbeddedAirflowError, match="already running"), held(tmp_path):
+        pytest.fail("held while a component was still running")
+
+    def free() -> bool | None:
+        with contextlib.suppress(EmbeddedAirflowError), held(tmp_path):
+            return True
+        return None
+
+    wait_until(free, what="the home to be free", timeout=60)
+    assert members({session}) == []
+
+
+HOLDING = "from embedded.home import held\n" + RUNNER.replace(
+    "components.start()", "home = held(folder)\ncomponents.start(lock=home.__enter__())"
+)
+
+
+def test_an_interrupted_migration_leaves_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a database would be taken for a whole one at the next start."""
+    home, templates = tmp_path / "home", tmp_path / "templates"
+    home.mkdir()
+
+    def interrupted(*_: object, **__: object) -> None:
+        (home / "airflow.db").write_bytes(b"half")
+        (home / "airflow.db-wal").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        database.prepare(home, {}, templates)
+    assert list(home.iterdir()) == []
+    assert not templates.exists()
