@@ -48,8 +48,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({"runs": runs}))
     else:
         show(runs_table(runs))
-    for error in errors:
-        print(f"pdsf: {error}", file=sys.stderr)
+    for sentence in dict.fromkeys(str(error) for error in errors):
+        print(f"pdsf: {sentence}", file=sys.stderr)
     if errors:
         return 1
     return 3 if any(one["counts"]["failed"] for one in runs) else 0
