@@ -69,7 +69,7 @@ def _pull_comments(run: Run, given: Window | None) -> Pulled:
                 if writing and comment.agent_id == ours:
                     held.append(comment.stamp)
                     continue
-                new += _record_comment(c, run, comment, silent=silent)
+                new += record_comment(c, run, comment, silent=silent)
     return Pulled(COMMENT_STREAM, window, new, min(held, default=None))
 
 
@@ -92,7 +92,8 @@ def _writing(c: Connection, run: Run, kinds: Iterable[str]) -> bool:
     return any(actions.in_flight(c, run.name, kind=kind) for kind in kinds)
 
 
-def _record_comment(c: Connection, run: Run, comment: Comment, *, silent: bool) -> int:
+def record_comment(c: Connection, run: Run, comment: Comment, *, silent: bool = False) -> int:
+    """Put a person's comment into the inbox with the plan to carry it over; return 1, or 0 if it was known."""
     notes.add_note(
         c,
         KnownNote(
@@ -187,11 +188,11 @@ def _record_notes(
         for note in [*there, *_resolutions(entries, there)]:
             if note.id in known or note.created_at < started_at:
                 continue
-            if _resolution_digest(note.content) in resolutions:
+            if resolution_digest(note.content) in resolutions:
                 continue
             if writing and note.agent_id == ours:
                 return new, [entry.created_at for entry in entries]
-            new += _record_note(c, run, note, silent=silent)
+            new += record_note(c, run, note, silent=silent)
         for entry in entries:
             _remember(c, run, _marker(entry), incident_id, str(entry.detail.get("note") or ""))
     return new, []
@@ -199,7 +200,7 @@ def _record_notes(
 
 def _resolutions(entries: Iterable[LogEntry], there: Sequence[Note]) -> list[Note]:
     """Return resolution texts that PagerDuty keeps in the log entry only."""
-    digests = {_resolution_digest(note.content) for note in there}
+    digests = {resolution_digest(note.content) for note in there}
     return [
         Note(
             id=f"log-entry:{entry.id}",
@@ -210,15 +211,17 @@ def _resolutions(entries: Iterable[LogEntry], there: Sequence[Note]) -> list[Not
             created_at=entry.created_at,
         )
         for entry in entries
-        if entry.type == "resolve" and _resolution_digest(str(entry.detail["note"])) not in digests
+        if entry.type == "resolve" and resolution_digest(str(entry.detail["note"])) not in digests
     ]
 
 
-def _resolution_digest(text: str) -> str:
+def resolution_digest(text: str) -> str:
+    """Name the text of a resolution, which comes back with words before it."""
     return text_digest(text.removeprefix(RESOLUTION_PREFIX))
 
 
-def _record_note(c: Connection, run: Run, note: Note, *, silent: bool) -> int:
+def record_note(c: Connection, run: Run, note: Note, *, silent: bool = False) -> int:
+    """Put a person's note into the inbox with the plan to carry it over; return 1, or 0 if it was known."""
     _remember(c, run, note.id, note.incident_id, note.content)
     event = Event(
         id=f"notes:{run.name}:{note.id}",

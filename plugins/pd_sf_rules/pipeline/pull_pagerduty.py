@@ -47,6 +47,44 @@ def pull_pagerduty(run: Run, *, given: Window | None = None) -> list[Pulled]:
     return [Pulled(STREAM, window, new)]
 
 
+def take_in(run: Run, entries: Sequence[LogEntry]) -> int:
+    """Record an event for each of these log entries that is not known yet; return how many."""
+    our_user_id = run.pagerduty.user_id()
+    new = 0
+    with run.ledger.begin() as c:
+        known = events.known_ids(c, [event_id(run, entry) for entry in entries])
+        fresh = [entry for entry in entries if event_id(run, entry) not in known]
+        page = _known(c, run, fresh)
+        for entry in fresh:
+            new += _record(c, run, page, entry, our_user_id, baseline_only=False)
+    return new
+
+
+def take_in_change(run: Run, incident_id: str, values: Values, *, at: datetime) -> int:
+    """Record one event, of type `other`, for a change of an incident that no log entry tells of; return how many."""
+    with run.ledger.begin() as c:
+        seen = snapshots.get_snapshots(c, run.name, PAGERDUTY, INCIDENT, [incident_id])
+        snapshot = seen.get(incident_id)
+        version = snapshot.version + 1 if snapshot else 1
+        event = Event(
+            id=f"{PAGERDUTY}:{run.name}:{incident_id}:{version}",
+            integration=run.name,
+            source=PAGERDUTY,
+            type="other",
+            occurred_at=at,
+            agent="",
+            incident_id=incident_id,
+            incident=plain(values),
+            old_incident=snapshot.values if snapshot else {},
+            detail={"found_by": "reconcile"},
+        )
+        now = utc_now()
+        snapshots.merge_snapshot(
+            c, run.name, PAGERDUTY, INCIDENT, incident_id, plain(values), now=now
+        )
+        return int(events.add_event(c, event, state="pending", run_id=run.id))
+
+
 def preview_pagerduty(run: Run, *, given: Window | None = None) -> tuple[list[Pulled], list[Event]]:
     """Return what `pull_pagerduty` would record now, and record nothing."""
     window, started_at, baseline_only = look(run, STREAM, given, start=False)

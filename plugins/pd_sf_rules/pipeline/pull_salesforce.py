@@ -63,6 +63,20 @@ def pull_salesforce(
     return [_pull_object(run, rulebook, name, given) for name in _watched(rulebook, objects)]
 
 
+def take_in(
+    run: Run, rulebook: Rulebook, name: str, page: Sequence[Change], *, asked_at: datetime
+) -> int:
+    """Record an event for each of these rows of one object that differs from what was last seen; return how many.
+
+    `asked_at` is this machine's clock before the rows were read.
+    """
+    window = Window(asked_at, asked_at, moves_cursor=False)
+    look = _Look(name, rulebook.record_fields(name), window, asked_at, False, asked_at)
+    with run.ledger.begin() as c:
+        rows, _ = _judge_page(c, run, look, page)
+        return sum(_record_row(c, run, look, row) or 0 for row in rows)
+
+
 def preview_salesforce(
     run: Run, rulebook: Rulebook, *, given: Window | None = None, objects: Collection[str] = ()
 ) -> tuple[list[Pulled], list[Event]]:

@@ -11,7 +11,12 @@ from pd_sf_rules.errors import RefusedError
 from pd_sf_rules.model import LogEntry, Values, Window
 from pd_sf_rules.systems.clock import parse_instant, second_text
 from pd_sf_rules.systems.pagerduty.client import CLASSIC_CAP, PAGING_CAP, PagerDutyClient
-from pd_sf_rules.systems.pagerduty.incidents import fetch_incidents, incident_values, name_of
+from pd_sf_rules.systems.pagerduty.incidents import (
+    fetch_incidents,
+    incident_path,
+    incident_values,
+    name_of,
+)
 
 _SECOND = timedelta(seconds=1)
 _TYPES = {
@@ -52,6 +57,20 @@ def pull_log_entries(client: PagerDutyClient, window: Window) -> list[LogEntry]:
     ordered = _ascending(list(unique.values()))
     inside = [row for row in ordered if first <= _created_at(row) <= last]
     return _with_incidents(client, _entries(inside))
+
+
+def log_entries_of(client: PagerDutyClient, incident_id: str) -> list[LogEntry]:
+    """Return all log entries of one incident, ascending; what PagerDuty keeps no longer is absent.
+
+    Raises SkippableError when PagerDuty does not know the incident.
+    """
+    params = {"include": ["incidents", "channels"], "is_overview": "false"}
+    path = incident_path(incident_id, "log_entries")
+    pages = client.pages(path, "log_entries", params, doing=f"the log entries of {incident_id}")
+    rows = {str(row.get("id") or ""): row for page in pages for row in page}
+    entries = _entries(_ascending(list(rows.values())))
+    named = [one if one.incident_id else replace(one, incident_id=incident_id) for one in entries]
+    return _with_incidents(client, named)
 
 
 def newest_log_entry(client: PagerDutyClient, since: datetime) -> tuple[str, datetime] | None:

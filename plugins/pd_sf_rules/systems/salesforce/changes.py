@@ -17,7 +17,7 @@ _ALWAYS = ("Id", "CreatedDate", "SystemModstamp")
 # Not every object has these, and not every user may see them: a pull does without.
 _WELCOME = ("LastModifiedDate", "LastModifiedById")
 _TWO_SECONDS = timedelta(seconds=2)
-__all__ = ["fetch_records", "newest_changes", "pull_changes"]
+__all__ = ["fetch_records", "newest_changes", "pull_changes", "read_changes"]
 
 
 def pull_changes(
@@ -61,18 +61,33 @@ def fetch_records(
     return found
 
 
-def _rows_between(
+def read_changes(
     client: SalesforceClient,
     object_name: str,
-    window: Window,
+    ids: Iterable[str],
+    fields: Collection[str],
+    *,
+    with_agent: bool = False,
+) -> Iterator[list[Change]]:
+    """Yield records by id as they are now, in the form of `pull_changes`, a query for 200 ids.
+
+    A record that is deleted or hidden from this user is absent.
+    """
+    welcome = [*_WELCOME, "LastModifiedBy.Name"] if with_agent else [*_WELCOME]
+    for group in soql.chunks(ids):
+        where = f"Id IN {soql.id_list(group)}"
+        for rows in _rows_where(client, object_name, where, [*_ALWAYS, *fields], welcome):
+            yield [_change(object_name, row, fields) for row in rows]
+
+
+def _rows_where(
+    client: SalesforceClient,
+    object_name: str,
+    where: str,
     fields: Sequence[str],
     welcome: Sequence[str],
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield pages of rows with `fields`, and with those of `welcome` that the object has.
-
-    A window that takes Salesforce too long is read in halves.
-    """
-    where = soql.between(window.start, window.end)
+    """Yield pages of rows with `fields`, and with those of `welcome` that the object has."""
     query = soql.select([*fields, *welcome], object_name, where=where, order="SystemModstamp, Id")
     try:
         yield from _query(client, object_name, query)
@@ -80,7 +95,20 @@ def _rows_between(
         left = _without_unknown(welcome, fields, refusal)
         if len(left) == len(welcome):
             raise
-        yield from _rows_between(client, object_name, window, fields, left)
+        yield from _rows_where(client, object_name, where, fields, left)
+
+
+def _rows_between(
+    client: SalesforceClient,
+    object_name: str,
+    window: Window,
+    fields: Sequence[str],
+    welcome: Sequence[str],
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield pages of the rows of a window. One that takes Salesforce too long is read in halves."""
+    where = soql.between(window.start, window.end)
+    try:
+        yield from _rows_where(client, object_name, where, fields, welcome)
     except RetryableError as error:
         if "QUERY_TIMEOUT" not in error.message or window.end - window.start < _TWO_SECONDS:
             raise

@@ -1,6 +1,6 @@
 """Case comments. CaseComment has no field of our own, so what we posted is known by id and text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,6 +65,12 @@ def comments_of(
     if since is not None:
         where += f" AND CreatedDate >= {second_text(since)}"
     return [comment for page in _comments(client, where) for comment in page]
+
+
+def comments_on(client: SalesforceClient, record_ids: Iterable[str]) -> Iterator[list[Comment]]:
+    """Yield the comments on many Cases, page by page, a query for 200 Cases."""
+    for group in soql.chunks(record_ids):
+        yield from _comments(client, f"ParentId IN {soql.id_list(group)}")
 
 
 def post_comments(client: SalesforceClient, comments: Sequence[NewComment]) -> list[WriteResult]:
