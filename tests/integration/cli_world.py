@@ -106,9 +106,9 @@ class Shell:
         return case_id, link.incident_id
 
     def lines(self) -> list[str]:
-        """Every row of the ledger as SQL text, for a comparison before and after."""
+        """Every row of the ledger as SQL text, for a comparison before and after; not the API usage last told."""
         import sqlite3  # noqa: PLC0415 - one use
 
         path = self.world.ledger_url.removeprefix("sqlite:///")
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-            return list(connection.iterdump())
+            return [row for row in connection.iterdump() if "'usage:" not in row]

@@ -117,6 +117,17 @@ def test_doctor_notices_silence(pdsf: Shell) -> None:
     assert {"default: pagerduty clock", "default: lag"} <= broken
 
 
+def test_pauses_are_told(pdsf: Shell) -> None:
+    """What a person paused, and why, is seen where people look first; it is no problem by itself."""
+    pdsf.escalated()
+    pdsf("pause", "--ruleset", "Critical cases", "--why", "data load")
+    said = pdsf("status", "--json")
+    assert said.code == 0
+    (one,) = said.json["integrations"][0]["pauses"]
+    assert (one["ruleset"], one["why"]) == ("Critical cases", "data load")
+    assert "data load" in pdsf("status").out
+
+
 def test_status_before_the_first_run(pdsf: Shell) -> None:
     """Without rules and runs there is nothing wrong."""
     said = pdsf("status")

@@ -66,6 +66,7 @@ def _integration_json(state: "IntegrationState") -> dict[str, Any]:
     return {
         "name": state.name,
         "paused": state.paused,
+        "pauses": state.pauses,
         "connections": state.connections,
         "streams": state.streams,
         "queue": {
@@ -89,6 +90,8 @@ def _integration_json(state: "IntegrationState") -> dict[str, Any]:
 
 
 def _told(found: "Status", examined: Sequence["Check"]) -> Iterator[str]:
+    from pd_sf_rules.pipeline.pausing import told  # noqa: PLC0415 - database imports are slow
+
     yield f"Ledger {found.ledger}, revision {found.revision}"
     for state in found.integrations:
         yield ""
@@ -96,6 +99,7 @@ def _told(found: "Status", examined: Sequence["Check"]) -> Iterator[str]:
         yield from _connections_told(state)
         yield _streams_table(state)
         yield f"  queue: {_queue_told(state.queue)}"
+        yield from (f"  {told(one)}" for one in state.pauses)
         yield from _runs_told(state)
     yield ""
     rows = [(one.name, one.state, one.rules, one.version, one.path) for one in found.rulesets]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from pd_sf_rules.errors import SyncError
-from pd_sf_rules.ledger import Ledger, cursors, runs
+from pd_sf_rules.ledger import Ledger, cursors, pauses, runs
 from pd_sf_rules.ledger import rulesets as versions
+from pd_sf_rules.ledger.pauses import Pause
 from pd_sf_rules.ledger.queue import Queue, queue_of
 from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.model import ApiUsage
@@ -78,6 +79,7 @@ class IntegrationState:
     runs: Sequence[runs.Run]
     missing: Sequence[str]
     """Fields (`Case.Tier__c`) that rules name and the sync's user does not see."""
+    pauses: Sequence[Pause]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Status:
 
 
 def status(ledger: Ledger, integrations: Iterable[Integration], connect: Connect) -> Status:
-    """Look at everything. Both services are asked one cheap question each; nothing is written."""
+    """Look at everything. Both services are asked one cheap question each; of the ledger only their API usage moves."""
     states = [_integration(ledger, one, connect) for one in integrations]
     files = ruleset_states(ledger, {one.name for one in states})
     problems = [problem for one in states for problem in _problems(one)]
@@ -108,14 +110,16 @@ def _integration(ledger: Ledger, integration: Integration, connect: Connect) -> 
         known = cursors.all_cursors(c, integration.name)
         queue = queue_of(c, integration.name)
         last = runs.recent_runs(c, integration=integration.name, limit=RUNS)
+        paused = pauses.pauses_of(c, integration.name)
     return IntegrationState(
         name=integration.name,
-        paused=integration.paused,
+        paused=integration.paused or any(one.ruleset == pauses.EVERYTHING for one in paused),
         connections=connections,
         streams=[_stream(one, now) for one in known if one.stream.startswith(READ)],
         queue=queue,
         runs=last,
         missing=[field for one in known for field in _missing(one)],
+        pauses=paused,
     )
 
 
