@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
+from embedded import EmbeddedAirflowError
 from pd_sf_rules.rules.loader import load_folder
-from tests.airflow.sync_world import LAST_TASK, SyncWorld, eventually, running_sync
+from tests.airflow.sync_world import LAST_TASK, PATIENT, SyncWorld, eventually, running_sync
 from tests.integration.pipeline_world import (
     CREATED,
     HIGH,
@@ -182,12 +183,6 @@ def test_the_form_narrows_window_and_objects(world: SyncWorld) -> None:
     assert told["counts"]["pulled"] == 0
 
 
-def test_a_form_that_cannot_be_used_is_refused(world: SyncWorld) -> None:
-    """Airflow's own check of the form names the field."""
-    with pytest.raises(Exception, match="since"):
-        world.airflow.trigger(TO_PAGERDUTY, {"since": "the day before yesterday"})
-
-
 def test_a_backfill_catches_up_beside_live_runs(world: SyncWorld) -> None:
     """What was missed is paged once, live changes go on, cursors stay, and a second backfill does nothing."""
     positions = world.cursors()
@@ -196,9 +191,8 @@ def test_a_backfill_catches_up_beside_live_runs(world: SyncWorld) -> None:
     world.incident_for("Live beside a backfill")
     ended = wait_for_backfill(world, first)
     world.incident_for(MISSED)
-    windows = [lineage_window(world, run) for run in ended]
-    assert (MISSED, True) in [(MISSED, told["counts"]["applied"] == 1) for told in windows]
     for run in ended:
+        assert window_told(world, run) == timedelta(minutes=15)
         pulled = world.airflow.xcom(TO_PAGERDUTY, run, "pull_changed_records")
         assert [one["moves_cursor"] for one in pulled] == [False]
     with world.sides.silence():
@@ -221,7 +215,17 @@ def backfill(world: SyncWorld, again: str) -> int:
         "run_backwards": False,
         "dag_run_conf": {},
     }
-    return int(world.airflow.call("POST", "/backfills", json=body)["id"])
+
+    def accepted() -> int | None:
+        try:
+            return int(world.airflow.call("POST", "/backfills", json=body)["id"])
+        except EmbeddedAirflowError as refusal:
+            # On SQLite Airflow turns a backfill away while somebody else writes: a person tries again.
+            if "Database is locked" in str(refusal):
+                return None
+            raise
+
+    return eventually(accepted, "the backfill to be accepted")
 
 
 def wait_for_backfill(world: SyncWorld, backfill_id: int) -> list[str]:
@@ -238,12 +242,11 @@ def wait_for_backfill(world: SyncWorld, backfill_id: int) -> list[str]:
     return [run["dag_run_id"] for run in runs]
 
 
-def lineage_window(world: SyncWorld, run_id: str) -> dict[str, Any]:
-    """The lineage of a backfill's run, its window being a quarter of an hour."""
+def window_told(world: SyncWorld, run_id: str) -> timedelta:
+    """How much time a run of the sync read, as its lineage tells it."""
     told = world.lineage(TO_PAGERDUTY, run_id)
     start, end = (datetime.fromisoformat(told["window"][name]) for name in ("start", "end"))
-    assert end - start == timedelta(minutes=15)
-    return told
+    return end - start
 
 
 def test_sensors_wait_in_the_triggerer(world: SyncWorld) -> None:
@@ -277,3 +280,12 @@ def test_every_run_so_far_ended_well(world: SyncWorld) -> None:
         )
         failed = [r["dag_run_id"] for r in world.airflow.runs(dag_id) if r["state"] == "failed"]
         assert failed == [], world.task_log(dag_id, failed[0], LAST_TASK)
+
+
+def test_a_form_that_cannot_be_used_is_one_sentence(world: SyncWorld) -> None:
+    """The run ends red, reads nothing, and says which field and how to write it."""
+    run_id = world.airflow.trigger(TO_PAGERDUTY, {"since": "the day before yesterday"})
+    assert world.airflow.wait_for_run(TO_PAGERDUTY, run_id, timeout=PATIENT) == "failed"
+    log = world.task_log(TO_PAGERDUTY, run_id, "pull_changed_records")
+    assert "'since' is 'the day before yesterday'. Give an instant such as" in log
+    assert world.airflow.task_states(TO_PAGERDUTY, run_id)["pull_changed_records"] == "failed"

@@ -1,0 +1,216 @@
+"""What Airflow's DAG processor makes of the DAG files: ids, schedules, forms, docs; and what a broken file does."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SYNC_DAGS = {"salesforce_to_pagerduty", "pagerduty_to_salesforce", "note_sync"}
+
+# Run in a process of its own, as the DAG processor does, with Airflow's own serialisation behind it.
+DESCRIBE = """
+import json, sys, time
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+
+DagBag(dag_folder=sys.argv[1])  # imports what the files import
+started = time.process_time()
+bag = DagBag(dag_folder=sys.argv[1])
+seconds = time.process_time() - started
+
+def described(dag):
+    stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    return {
+        "doc": dag.doc_md, "tags": sorted(dag.tags), "max_active_runs": dag.max_active_runs,
+        "catchup": dag.catchup, "params": dag.params.validate(), "periodic": stored.timetable.periodic,
+        "paused": dag.is_paused_upon_creation,
+        "assets": sorted(one.name for one in _assets(dag.timetable.asset_condition)),
+        "tasks": {t.task_id: {
+            "owner": t.owner, "retries": t.retries, "timeout": t.execution_timeout.total_seconds(),
+            "policy": type(t.retry_policy).__name__, "doc": t.doc_md,
+            "on_failure": [type(c).__name__ for c in t.on_failure_callback],
+            "downstream": sorted(t.downstream_task_ids), "rule": str(t.trigger_rule),
+        } for t in dag.tasks},
+    }
+
+def _assets(condition):
+    return getattr(condition, "objects", [condition])
+
+print(json.dumps({
+    "errors": {path: text for path, text in bag.import_errors.items()},
+    "dags": {name: described(dag) for name, dag in bag.dags.items() if name in sys.argv[2:] or not sys.argv[2:]},
+    "seconds": seconds / max(len(bag.dagbag_stats), 1),
+}, default=str))
+"""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What the DAG files were parsed to. `seconds` of processor time one file took."""
+
+    errors: dict[str, str]
+    dags: dict[str, dict[str, Any]]
+    seconds: float
+
+
+Parse = Callable[[dict[str, str], dict[str, str]], Parsed]
+
+
+@pytest.fixture(scope="module")
+def parse(tmp_path_factory: pytest.TempPathFactory) -> Parse:
+    """Parses the project's DAG files with these integration and ruleset files, by name."""
+
+    def run(integrations: dict[str, str], rulesets: dict[str, str]) -> Parsed:
+        home = tmp_path_factory.mktemp("parsed")
+        for folder, files in (("integrations", integrations), ("rulesets", rulesets)):
+            (home / folder).mkdir()
+            for name, text in files.items():
+                (home / folder / name).write_text(text)
+        environ = {
+            **{n: v for n, v in os.environ.items() if not n.startswith(("AIRFLOW_", "PDSF_"))},
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
+            "PYTHONPATH": str(ROOT / "plugins"),
+            "PDSF_INTEGRATIONS_DIR": str(home / "integrations"),
+            "PDSF_RULESETS_DIR": str(home / "rulesets"),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", DESCRIBE, str(ROOT / "dags")],
+            env=environ, cwd=home, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        return Parsed(**json.loads(done.stdout.splitlines()[-1]))
+
+    return run
+
+
+def integration(name: str, **more: Any) -> str:
+    """The text of an integration file."""
+    return yaml.safe_dump({"name": name, **more})
+
+
+BROKEN = """\
+version: 1
+name: Broken
+enabled: true
+rules:
+  - name: No such operation
+    object: Case
+    run_on: salesforce
+    when: { field: Case.Status, operation: resembles, value: <b>New</b> }
+    actions:
+      - resolve_incident: {}
+"""
+
+
+@pytest.fixture(scope="module")
+def parsed(parse: Parse) -> Parsed:
+    """Two integrations, the rulesets that the project ships, and one that cannot be used."""
+    files = {"default.yaml": integration("default"), "b.yaml": integration("eu", poll_seconds=3)}
+    shipped = {p.name: p.read_text() for p in (ROOT / "include" / "rulesets").glob("*.yaml")}
+    return parse(files, {**shipped, "broken.yaml": BROKEN})
+
+
+@pytest.fixture(scope="module")
+def dags(parsed: Parsed) -> dict[str, dict[str, Any]]:
+    """The sync DAGs of both integrations."""
+    wanted = SYNC_DAGS | {f"{name}__eu" for name in SYNC_DAGS}
+    return {name: dag for name, dag in parsed.dags.items() if name in wanted}
+
+
+def test_every_file_can_be_imported(parsed: Parsed) -> None:
+    """A broken ruleset file keeps no DAG from its place."""
+    assert parsed.errors == {}
+
+
+def test_each_integration_has_its_own_dags(dags: dict[str, dict[str, Any]]) -> None:
+    """`default` has the bare ids, any other its name behind them; each watches its own assets."""
+    assert set(dags) == SYNC_DAGS | {f"{name}__eu" for name in SYNC_DAGS}
+    assert dags["salesforce_to_pagerduty"]["assets"] == ["salesforce_changes__default"]
+    assert dags["note_sync__eu"]["assets"] == ["pagerduty_notes__eu", "salesforce_notes__eu"]
+
+
+def test_a_run_never_overlaps_itself_and_can_be_backfilled(dags: dict[str, dict[str, Any]]) -> None:
+    """One run at a time, no catch-up by itself, and a periodic schedule, which Airflow's backfill asks for."""
+    for dag in dags.values():
+        assert (dag["max_active_runs"], dag["catchup"], dag["periodic"]) == (1, False, True)
+
+
+def test_a_scheduled_run_needs_no_form(dags: dict[str, dict[str, Any]]) -> None:
+    """Every field has a value that a run without a person can use, and a scheduled run is no dry run."""
+    for name, dag in dags.items():
+        expected: dict[str, Any] = {"since": None, "until": None}
+        if not name.startswith("note_sync"):
+            expected |= {"objects": None, "dry_run": False}
+        assert dag["params"] == expected
+
+
+def test_every_task_is_owned_retried_bounded_and_alerts(parsed: Parsed) -> None:
+    """Owner, our retry policy, a time-out and an alert on failure: no task of any DAG goes without."""
+    for dag_id, dag in parsed.dags.items():
+        for task_id, task in dag["tasks"].items():
+            told = (dag_id, task_id, task)
+            assert task["owner"] == "pd-sf-rules", told
+            assert task["policy"] == "SyncRetryPolicy", told
+            assert 0 < task["timeout"] <= 1800, told
+            assert "SyncNotifier" in task["on_failure"], told
+
+
+def test_names_read_as_sentences_and_end_with_the_cursor(dags: dict[str, dict[str, Any]]) -> None:
+    """The steps follow one another, and the last one tells and commits whatever happened before it."""
+    for dag in dags.values():
+        last = [name for name, task in dag["tasks"].items() if not task["downstream"]]
+        assert last == ["record_lineage_and_move_cursor"]
+        assert dag["tasks"][last[0]]["rule"].lower().endswith("all_done")
+        assert all("_" in name for name in dag["tasks"])
+
+
+def test_docs_are_the_files_own_words(dags: dict[str, dict[str, Any]]) -> None:
+    """What the UI shows is the docstring of the file, with the headings that a reader looks for."""
+    for dag in dags.values():
+        assert "**By hand**" in dag["doc"]
+        assert "**Runs**" in dag["doc"]
+
+
+def test_a_broken_ruleset_file_is_seen_in_the_ui(dags: dict[str, dict[str, Any]]) -> None:
+    """Every sync DAG is tagged, and its docs begin with file, line, column, sentence and hint, as plain text."""
+    for dag in dags.values():
+        assert "ruleset-error" in dag["tags"]
+        head, _, rest = dag["doc"].partition("`pdsf lint`")
+        assert "broken.yaml:8:" in head
+        assert "resembles" in head
+        assert "<b>" not in head
+        assert "**Runs**" in rest
+
+
+def test_parsing_is_cheap(parsed: Parsed) -> None:
+    """A file takes less than half a second of processor time once its imports are there: it is parsed often."""
+    assert parsed.seconds < 0.5
+
+
+def test_without_errors_nothing_is_said(parse: Parse) -> None:
+    """No tag and no block in the docs when every ruleset file can be used; without files `default` is there."""
+    found = parse({}, {})
+    assert set(found.dags) >= SYNC_DAGS
+    for name in SYNC_DAGS:
+        assert "ruleset-error" not in found.dags[name]["tags"]
+        assert "errors" not in found.dags[name]["doc"].partition("**Runs**")[0]
+
+
+def test_a_broken_integration_file_is_one_clear_import_error(parse: Parse) -> None:
+    """Its last line names file and key, for every DAG file that needs it."""
+    found = parse({"a.yaml": "name: default\npoll_seconds: often\n"}, {})
+    for name in SYNC_DAGS:
+        (text,) = [text for path, text in found.errors.items() if path.endswith(f"{name}.py")]
+        sentence = next(line for line in text.splitlines() if line.startswith("pd_sf_rules."))
+        assert "a.yaml: poll_seconds: " in sentence
