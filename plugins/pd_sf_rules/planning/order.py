@@ -65,6 +65,8 @@ def next_actions(
     - A failed action holds back the rest of its rule for that event, and nothing else.
     - An action that is under way or waits for its next try also holds back later events of its pair that
       write to the same system, so that an older value never overwrites a newer one.
+    - An action that `may_run` leaves to another run is carried out all the same when it stands in the way of one
+      that may.
     - An action that needs the pair's incident or record waits while the action that creates it is open.
     - Note copies keep an order of their own: a note that cannot cross never delays a resolve.
     """
@@ -78,15 +80,15 @@ def _first(
     rules: dict[tuple[str, str, str], Hold] = {}
     lanes: dict[str, str] = {}
     creating: dict[str, Hold] = {}
-    for action in pair.actions:
+    for place, action in enumerate(pair.actions):
         rule = (action.event_id, action.ruleset, action.rule)
-        lane = "notes" if action.kind in NOTE_COPIES else WRITES_TO[action.kind]
+        lane = _lane(action)
         hold = rules.get(rule) or _missing(action, pair, creating)
         if hold is None and lanes.get(lane, action.event_id) != action.event_id:
             hold = "coming"
         if hold is None:
             hold = _own_hold(action, now, is_due)
-        if hold is None and may_run(action):
+        if hold is None and (may_run(action) or _in_the_way(pair.actions[place:], may_run)):
             return action
         if hold == "coming":
             lanes.setdefault(lane, action.event_id)
@@ -94,6 +96,19 @@ def _first(
         if action.kind in {CREATE_INCIDENT, CREATE_RECORD}:
             creating.setdefault(action.kind, hold)
     return None
+
+
+def _lane(action: OpenAction) -> str:
+    return "notes" if action.kind in NOTE_COPIES else WRITES_TO[action.kind]
+
+
+def _in_the_way(actions: Sequence[A], may_run: Callable[[A], bool]) -> bool:
+    """Say whether a later event's action that may run writes to the same system as the first of these."""
+    first, *later = actions
+    return any(
+        may_run(one) and one.event_id != first.event_id and _lane(one) == _lane(first)
+        for one in later
+    )
 
 
 def _own_hold(action: A, now: datetime, is_due: Callable[[A], bool]) -> Hold | None:
