@@ -1,0 +1,25 @@
+"""docs/command-line.md is true: its examples are understood, and its table names every command."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pd_sf_rules.cli.main import COMMANDS, _parser
+
+TEXT = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^\$ pdsf (.+)$", TEXT, re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_are_understood(example: str) -> None:
+    """Each example parses, and reaches the command that it names."""
+    words = shlex.split(example)
+    assert _parser(words).parse_args(words).command == words[0]
+
+
+def test_every_command_is_in_the_table() -> None:
+    """A command that the page does not name would be found by nobody."""
+    named = set(re.findall(r"`([a-z]+)`", TEXT.partition("\n\n**Exit")[0]))
+    assert set(COMMANDS) <= named
