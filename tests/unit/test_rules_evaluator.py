@@ -473,7 +473,7 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "text": st.sampled_from(["x", "2", "y"]),
     "list": st.tuples(st.sampled_from(["x", 2, True]), st.sampled_from(["y", "2026-01-01"])),
     "list_or_text": st.one_of(st.just("x"), st.just(("x;y", "z"))),
-    "ordered": st.sampled_from([1, 2.0, "2026-01-01"]),
+    "ordered": st.sampled_from([1, 1.5, 2.0, "2026-01-01", "12:30"]),
     "pattern": st.sampled_from(["x", "^2", "(?i)X$"]),
 }
 

@@ -6,20 +6,28 @@ the `any` kind enters upside down: it loses its bit when a condition holds, and 
 are filled by the same judges that explain, so the two cannot differ.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pd_sf_rules.rules.compiled import CompiledRule, Leaf, Subjects
-from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Judge
+from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN
 from pd_sf_rules.rules.ruleset import Condition, When
-from pd_sf_rules.rules.values import as_text, compares_as_text
+from pd_sf_rules.rules.values import (
+    as_number,
+    as_text,
+    comparable,
+    compares_as_number,
+    compares_as_text,
+)
 
 SMALLEST = 8
 """Below so many rules, testing one after the other is as fast."""
 
 _REMEMBERED = 512
 _EQUALITIES = ("equals", "not_equals", "in", "not_in")
+_ORDERINGS = ("greater_than", "greater_or_equal", "less_than", "less_or_equal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +38,9 @@ class _Test:
     bit: int
     keeps: bool
 
-    @property
-    def judge(self) -> Judge:
-        """The condition's own judge."""
-        return self.leaf.judge
+    def fails(self, value: Any, old: Any = UNKNOWN) -> bool:
+        """Tell whether the rule loses its bit for this value."""
+        return self.leaf.judge(value, old) is not self.keeps
 
 
 class BucketIndex:
@@ -54,11 +61,9 @@ class BucketIndex:
                 about = compiled.rule.object if ref.side == "record" else ""
                 test = _Test(leaf, bit, keeps=any_of is negated)
                 tests.setdefault((ref.side, about, ref.path), []).append(test)
-        any_object = rules[
-            0
-        ].rule.object  # the event's and the incident's fields are the same for all
+        shared = rules[0].rule.object  # the event's and the incident's fields are the same for all
         self._tables = [
-            _Table(about or any_object, held, self._everybody)
+            _Table(about or shared, held, self._everybody)
             for (_side, about, _path), held in tests.items()
         ]
 
@@ -104,30 +109,19 @@ def _size(when: When) -> int:
     return 1 if isinstance(when, Condition) else sum(_size(member) for member in when.members)
 
 
-def _sorted(tests: Sequence[_Test]) -> tuple[list[_Test], list[_Test], list[_Test]]:
-    """Return the tests that look at a change, those that a look-up decides, and the others."""
-    changes: list[_Test] = []
-    equal: list[_Test] = []
-    scanned: list[_Test] = []
-    for test in tests:
-        if OPERATIONS[test.leaf.condition.operation].needs_old:
-            changes.append(test)
-        else:
-            (equal if _by_text(test.leaf) else scanned).append(test)
-    return changes, equal, scanned
-
-
 class _Table:
     """Everything that the rules of a bucket test of one field."""
 
     def __init__(self, object_name: str, tests: Sequence[_Test], everybody: int) -> None:
         self._object = object_name
         self._read = tests[0].leaf.read
+        kinds = _sorted(tests)
+        self._changes = kinds["change"]
+        self._unchanged = _clear(everybody, (test.bit for test in self._changes if test.keeps))
+        self._texts = _TextClasses(kinds["text"], everybody) if kinds["text"] else None
+        self._numbers = _NumberClasses(kinds["number"], everybody) if kinds["number"] else None
+        self._scanned = kinds["scan"]
         self._everybody = everybody
-        changes, equal, scanned = _sorted(tests)
-        self._changes, self._scanned = changes, scanned
-        self._unchanged = _clear(everybody, (test.bit for test in changes if test.keeps))
-        self._equal, self._other = _text_classes(equal, everybody)
         self._remembered: dict[Any, int] = {}
 
     def survivors(self, subjects: Subjects) -> int:
@@ -144,24 +138,99 @@ class _Table:
             return mask
         if old is UNKNOWN or (old == value and type(old) is type(value)):
             return mask & self._unchanged
-        failing = (test.bit for test in self._changes if test.judge(value, old) is not test.keeps)
+        failing = (test.bit for test in self._changes if test.fails(value, old))
         return _clear(mask, failing)
 
     def _level(self, value: Any) -> int:
         """Return the mask of the rules whose conditions on the value alone let them survive."""
         mask = self._everybody
-        if self._equal:
-            mask = self._equal.get(as_text(value).casefold(), self._other)
-        scanned = self._scanned
-        return _clear(
-            mask, (each.bit for each in scanned if each.judge(value, UNKNOWN) is not each.keeps)
-        )
+        if self._texts:
+            mask &= self._texts.survivors(value)
+        if self._numbers:
+            mask &= self._numbers.survivors(value)
+        return _clear(mask, (test.bit for test in self._scanned if test.fails(value)))
 
     def _remember(self, key: Any, mask: int) -> int:
         if len(self._remembered) >= _REMEMBERED:
             self._remembered.clear()
         self._remembered[key] = mask
         return mask
+
+
+class _TextClasses:
+    """Equalities that a value's caseless text alone decides: a mask for each text named, one for all others."""
+
+    def __init__(self, tests: Sequence[_Test], everybody: int) -> None:
+        self._other = _clear(everybody, (test.bit for test in tests if test.fails("\0")))
+        self._named: dict[str, int] = {}
+        of_rule: dict[int, list[_Test]] = {}
+        naming: dict[str, dict[int, None]] = {}
+        for test in tests:
+            of_rule.setdefault(test.bit, []).append(test)
+            for literal in _literals(test.leaf.condition):
+                naming.setdefault(as_text(literal).casefold(), {})[test.bit] = None
+        for text, bits in naming.items():
+            mask = self._other
+            for bit in bits:
+                fails = any(test.fails(text) for test in of_rule[bit])
+                mask = mask & ~bit if fails else mask | bit
+            self._named[text] = mask
+
+    def survivors(self, value: Any) -> int:
+        """Return the mask for a value."""
+        return self._named.get(as_text(value).casefold(), self._other)
+
+
+class _NumberClasses:
+    """Comparisons with numbers: a mask for each number named, for each gap between two, and for no number."""
+
+    def __init__(self, tests: Sequence[_Test], everybody: int) -> None:
+        self._tests = tests
+        self._everybody = everybody
+        named = {as_number(each) for test in tests for each in _literals(test.leaf.condition)}
+        self._limits = sorted(limit for limit in named if limit is not None)
+        self._masks: dict[int, int] = {}
+
+    def survivors(self, value: Any) -> int:
+        """Return the mask for a value; each class is judged when the first of its values comes."""
+        place = self._place(as_number(value))
+        mask = self._masks.get(place)
+        if mask is None:
+            failing = (test.bit for test in self._tests if test.fails(value))
+            mask = self._masks[place] = _clear(self._everybody, failing)
+        return mask
+
+    def _place(self, number: float | None) -> int:
+        if number is None:
+            return -1
+        at = bisect_left(self._limits, number)
+        return 2 * at + (at < len(self._limits) and self._limits[at] == number)
+
+
+Decided = Literal["change", "text", "number", "scan"]
+
+
+def _sorted(tests: Sequence[_Test]) -> dict[Decided, list[_Test]]:
+    """Return the tests by what decides them."""
+    kinds: dict[Decided, list[_Test]] = {"change": [], "text": [], "number": [], "scan": []}
+    for test in tests:
+        kinds[_decided_by(test.leaf)].append(test)
+    return kinds
+
+
+def _decided_by(leaf: Leaf) -> Decided:
+    """Tell what decides a condition: a change, a text or a number that can be looked up, or only the judge."""
+    condition, kind = leaf.condition, leaf.kind
+    literals = _literals(condition)
+    if OPERATIONS[condition.operation].needs_old:
+        return "change"
+    if condition.operation in _EQUALITIES:
+        if all(compares_as_text(kind, each) for each in literals):
+            return "text"
+        return "number" if all(compares_as_number(kind, each) for each in literals) else "scan"
+    if condition.operation in _ORDERINGS and comparable(kind, condition.expected) is as_number:
+        return "number"
+    return "scan"
 
 
 def _clear(mask: int, bits: Iterator[int]) -> int:
@@ -172,35 +241,6 @@ def _clear(mask: int, bits: Iterator[int]) -> int:
     return mask & ~cleared
 
 
-def _by_text(leaf: Leaf) -> bool:
-    """Tell whether a condition is an equality that the value's caseless text alone decides."""
-    condition = leaf.condition
-    if condition.operation not in _EQUALITIES:
-        return False
-    return all(compares_as_text(leaf.kind, each) for each in _literals(condition))
-
-
 def _literals(condition: Condition) -> tuple[Any, ...]:
     expected = condition.expected
     return expected if isinstance(expected, tuple) else (expected,)
-
-
-def _text_classes(tests: Sequence[_Test], everybody: int) -> tuple[dict[str, int], int]:
-    """Return the mask for each text that some condition names, and the mask for any other text."""
-    other = _clear(
-        everybody, (test.bit for test in tests if test.judge("\0", UNKNOWN) is not test.keeps)
-    )
-    of_rule: dict[int, list[_Test]] = {}
-    naming: dict[str, dict[int, None]] = {}
-    for test in tests:
-        of_rule.setdefault(test.bit, []).append(test)
-        for literal in _literals(test.leaf.condition):
-            naming.setdefault(as_text(literal).casefold(), {})[test.bit] = None
-    classes = {}
-    for text, bits in naming.items():
-        mask = other
-        for bit in bits:
-            survives = all(test.judge(text, UNKNOWN) is test.keeps for test in of_rule[bit])
-            mask = mask | bit if survives else mask & ~bit
-        classes[text] = mask
-    return classes, other

@@ -197,6 +197,12 @@ def compares_as_text(kind: Kind, expected: Any) -> bool:
     return kind == "unknown" and plain and not _ID.fullmatch(expected)
 
 
+def compares_as_number(kind: Kind, expected: Any) -> bool:
+    """Tell whether equality with `expected` is decided by the number that a value is or spells alone."""
+    numeric = isinstance(expected, int | float) and not isinstance(expected, bool)
+    return kind in ("number", "unknown") and numeric
+
+
 def _text_equality(expected: str) -> Callable[[Any], bool]:
     """Return the test for a text of unknown kind: caseless, or two lengths of one id."""
     folded = expected.casefold()
