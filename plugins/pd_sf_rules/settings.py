@@ -59,7 +59,7 @@ class Log(_Section):
 class Integration(_Section):
     """One Salesforce org and one PagerDuty account that are kept in step."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
     salesforce_conn_id: str = "salesforce_default"
     pagerduty_conn_id: str = "pagerduty_default"
     start_from: Literal["now"] | datetime = "now"
