@@ -37,6 +37,7 @@ format: install ## let ruff put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: install ## the benchmarks, as a table
+	@$(BIN)/python -m pip install --quiet --requirement requirements-bench.txt || echo "some engines could not be installed"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: install ## resolve requirements*.txt into the lock files, keeping what need not move
