@@ -13,6 +13,7 @@ from urllib.parse import quote
 from embedded import RunningAirflow, running_airflow
 from embedded.rest import wait_until
 from pd_sf_rules.ledger import cursors
+from pd_sf_rules.pipeline.status import READ
 from sandbox.running import running_sandbox
 from sandbox.world import World
 from tests.integration.pipeline_world import Clock, PipelineWorld
@@ -50,7 +51,7 @@ class SyncWorld:
         """How far each stream of the pulls was read."""
         with self.sides.ledger.read() as c:
             found = cursors.all_cursors(c, "default")
-        return {one.stream: one.position for one in found if not one.stream.startswith("describe:")}
+        return {one.stream: one.position for one in found if one.stream.startswith(READ)}
 
     def rung(self, dag_id: str) -> list[Run]:
         """The runs that a watcher started and that ended well."""

@@ -11,12 +11,16 @@ from pd_sf_rules.ledger.tables import IS_OPEN, IS_PENDING, actions, events
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Events that wait for their verdicts, and open live actions by (state, error kind); the oldest of each."""
+    """Events that wait for their verdicts, and open live actions by (state, error kind); the oldest of each.
+
+    `unjudged_since` is when the event came in that has waited for its verdicts the longest.
+    """
 
     pending_events: int
     oldest_event: datetime | None
     actions: Mapping[tuple[str, str], int]
     oldest_action: datetime | None
+    unjudged_since: datetime | None = None
 
     def count(self, state: str) -> int:
         """Return how many open actions are in that state."""
@@ -26,7 +30,7 @@ class Queue:
 def queue_of(c: Connection, integration: str) -> Queue:
     """Count what waits of one integration."""
     waiting = c.execute(
-        select(func.count(), func.min(events.c.occurred_at)).where(
+        select(func.count(), func.min(events.c.occurred_at), func.min(events.c.received_at)).where(
             events.c.integration == integration, IS_PENDING
         )
     ).one()
@@ -38,4 +42,4 @@ def queue_of(c: Connection, integration: str) -> Queue:
     )
     oldest = c.scalar(select(func.min(actions.c.event_occurred_at)).where(*mine))
     counts = {(row[0], row[1]): row[2] for row in rows}
-    return Queue(waiting[0], waiting[1], counts, oldest)
+    return Queue(waiting[0], waiting[1], counts, oldest, waiting[2])

@@ -97,7 +97,7 @@ def status(ledger: Ledger, integrations: Iterable[Integration], connect: Connect
     """Look at everything. Both services are asked one cheap question each; of the ledger only their API usage moves."""
     states = [_integration(ledger, one, connect) for one in integrations]
     files = ruleset_states(ledger, {one.name for one in states})
-    problems = [problem for one in states for problem in _problems(one)]
+    problems = [problem for one in states for problem in problems_of(one)]
     problems += [f"{one.path}: {one.said}" for one in files if one.said]
     return Status(ledger.name, ledger.revision(), states, files, problems)
 
@@ -148,7 +148,8 @@ def _tried(run: Run, system: Literal["salesforce", "pagerduty"]) -> ConnectionSt
     return ConnectionState(system, conn_id, True, said, taken, client.usage(), skew)
 
 
-def _problems(state: IntegrationState) -> Iterator[str]:
+def problems_of(state: IntegrationState) -> Iterator[str]:
+    """Yield a sentence for each connection, queue and field of an integration that is not as it should be."""
     for one in state.connections:
         if not one.ok:
             yield one.said
