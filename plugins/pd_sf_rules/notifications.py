@@ -40,8 +40,8 @@ class EventsHook(PagerdutyEventsHook):
 
     def send_event(self, *args: Any, **kwargs: Any) -> str:
         """Send one event and return its dedup key; see the provider's hook for the arguments."""
-        event = prepare_event_data(*args, **kwargs)
-        return str(events_session(self._spec).send_event(**event))
+        with events_session(self._spec) as session:
+            return str(session.send_event(**prepare_event_data(*args, **kwargs)))
 
 
 class SyncNotifier(PagerdutyNotifier):
@@ -65,6 +65,9 @@ class SyncNotifier(PagerdutyNotifier):
                 _log.info("No routing_key in '%s': no alert is sent.", self.pagerduty_conn_id)
                 return
             self.summary = f"{dag_id}: {_cause(context)}"[:SUMMARY_LENGTH]
+            self.source, self.dedup_key = dag_id, alert_key(dag_id)
+            self.component = str(context["ti"].task_id)
+            self.custom_details = {"run": str(context["run_id"]), "task": self.component}
             super().notify(context)  # type: ignore[no-untyped-call]  # the provider leaves it untyped
             _remember(self.integration, dag_id, is_open=True)
         except (SyncError, pagerduty.Error) as error:
@@ -78,13 +81,14 @@ def alert_on_failure(integration: Integration) -> SyncNotifier:
         integration.pagerduty_conn_id,
         summary="",
         severity="error",
-        source="{{ dag.dag_id }}",
         action="trigger",
-        dedup_key="pdsf/{{ dag.dag_id }}",
-        component="{{ ti.task_id }}",
         group="pd-sf-rules",
-        custom_details={"run": "{{ run_id }}", "try": "{{ ti.try_number }}"},
     )
+
+
+def alert_key(dag_id: str) -> str:
+    """Return what PagerDuty knows the alert of a DAG by."""
+    return f"pdsf/{dag_id}"
 
 
 def resolve_on_success(integration: Integration) -> Callable[[Context], None]:
@@ -98,7 +102,7 @@ def resolve_on_success(integration: Integration) -> Callable[[Context], None]:
             if not _is_open(integration.name, dag_id):
                 return
             spec = stored_connection(integration.pagerduty_conn_id)
-            send_alert(spec, "resolve", dedup_key=f"pdsf/{dag_id}")
+            send_alert(spec, "resolve", dedup_key=alert_key(dag_id))
             _remember(integration.name, dag_id, is_open=False)
         except SyncError as error:
             _log.error("The alert of %s: %s", dag_id, error)

@@ -3,8 +3,8 @@
 import pagerduty
 from airflow.providers.pagerduty.hooks.pagerduty import PagerdutyHook
 
-from pd_sf_rules.errors import SyncError
-from pd_sf_rules.hooks.stored import stored_connection
+from pd_sf_rules.errors import RetryableError, SyncError
+from pd_sf_rules.hooks.stored import stored_connection, unreachable
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 
 
@@ -35,5 +35,7 @@ class PagerDutyRulesHook(PagerdutyHook):
                 return True, client.check()
             finally:
                 client.close()
+        except RetryableError as error:
+            return False, unreachable(self.pagerduty_conn_id, error, "base_url", "region")
         except SyncError as error:
             return False, str(error)

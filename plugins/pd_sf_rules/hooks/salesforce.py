@@ -5,8 +5,8 @@ from functools import cached_property
 from airflow.providers.salesforce.hooks.salesforce import SalesforceHook
 from simple_salesforce.api import Salesforce
 
-from pd_sf_rules.errors import SyncError
-from pd_sf_rules.hooks.stored import stored_connection
+from pd_sf_rules.errors import RetryableError, SyncError
+from pd_sf_rules.hooks.stored import stored_connection, unreachable
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
 
 
@@ -34,5 +34,7 @@ class SalesforceRulesHook(SalesforceHook):
                 return True, client.check()
             finally:
                 client.close()
+        except RetryableError as error:
+            return False, unreachable(self.conn_id, error, "login_url", "instance_url", "domain")
         except SyncError as error:
             return False, str(error)

@@ -6,7 +6,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from pd_sf_rules.connections import ConnectionSpec, connection_from_environment
-from pd_sf_rules.errors import ConnectionConfigError
+from pd_sf_rules.errors import ConnectionConfigError, RetryableError
 
 
 def stored_connection(conn_id: str) -> ConnectionSpec:
@@ -37,3 +37,12 @@ def spec_of(connection: Any) -> ConnectionSpec:
         port=connection.port,
         schema=connection.schema or "",
     )
+
+
+def unreachable(conn_id: str, error: RetryableError, *addresses: str) -> str:
+    """Return a sentence about a server that did not answer: the connection, the first address it states, and why."""
+    spec = stored_connection(conn_id)
+    stated = next(
+        (f"{key} {spec.text(key)}" for key in addresses if spec.text(key)), "its usual address"
+    )
+    return f"Connection '{conn_id}' ({stated}): {error}"

@@ -1,0 +1,240 @@
+"""The triggers as Airflow's triggerer runs them: rebuilt from the database, sharing a poll, ringing for ever."""
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from airflow.triggers.base import TriggerEvent
+from airflow.triggers.shared_stream import SharedStreamManager
+
+from pd_sf_rules.hooks.runs import ledger_of_process
+from pd_sf_rules.triggers.changes import (
+    ChangesTrigger,
+    PagerDutyChangesTrigger,
+    SalesforceChangesTrigger,
+)
+from pd_sf_rules.triggers.doorbell import NOTES, RULES
+from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld
+
+pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
+
+POLL = 0.05
+PATIENT = 60.0
+
+
+@pytest.fixture
+def watched(world: PipelineWorld) -> Iterator[PipelineWorld]:
+    """A world with a rule on Case and comments crossing; this process opens its ledger anew."""
+    world.rules(PAGE_NEW)
+    world.cross_comments()
+    ledger_of_process.cache_clear()
+    yield world
+    ledger_of_process().close()
+    ledger_of_process.cache_clear()
+
+
+def rebuilt(trigger: ChangesTrigger) -> ChangesTrigger:
+    """The trigger as the triggerer makes it from the database."""
+    path, arguments = trigger.serialize()
+    module, _, name = path.rpartition(".")
+    made = getattr(importlib.import_module(module), name)(**arguments)
+    assert isinstance(made, ChangesTrigger)
+    return made
+
+
+@pytest.mark.parametrize("kind", [SalesforceChangesTrigger, PagerDutyChangesTrigger])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"integration": "eu", "poll_seconds": 3.0, "topic": NOTES},
+        {"baseline": {"since": "2026-01-01T00:00:00+00:00", "seen": []}},
+    ],
+)
+def test_comes_back_equal(kind: type[ChangesTrigger], arguments: dict[str, Any]) -> None:
+    """What the database keeps makes an equal trigger."""
+    trigger = kind(**arguments)
+    again = rebuilt(trigger)
+    assert type(again) is kind
+    assert again.serialize() == trigger.serialize()
+    assert again.shared_stream_key() == trigger.shared_stream_key()
+
+
+def test_who_shares_a_poll() -> None:
+    """Triggers of one side of an integration do, whatever they are about; sensors, sides, integrations do not."""
+    rules, notes = SalesforceChangesTrigger(), SalesforceChangesTrigger(topic=NOTES)
+    assert rules.shared_stream_key() == notes.shared_stream_key()
+    others: list[ChangesTrigger] = [
+        PagerDutyChangesTrigger(),
+        SalesforceChangesTrigger("eu"),
+        SalesforceChangesTrigger(poll_seconds=3.0),
+    ]
+    assert len({rules.shared_stream_key(), *(one.shared_stream_key() for one in others)}) == 4
+    assert SalesforceChangesTrigger(baseline={}).shared_stream_key() is None
+
+
+class Ear:
+    """Counts the rings of one trigger."""
+
+    def __init__(self) -> None:
+        self.rings = 0
+        self._heard = asyncio.Event()
+
+    async def listen(self, events: AsyncIterator[TriggerEvent]) -> None:
+        """Count for ever."""
+        async for _ in events:
+            self.rings += 1
+            self._heard.set()
+
+    async def hear(self, rings: int) -> None:
+        """Wait until it has rung so often."""
+        async with asyncio.timeout(PATIENT):
+            while self.rings < rings:
+                self._heard.clear()
+                await self._heard.wait()
+
+
+@asynccontextmanager
+async def listening(*triggers: ChangesTrigger) -> AsyncIterator[list[Ear]]:
+    """Run triggers as the triggerer does: those with a key share their stream, the others run alone."""
+    manager, ears = SharedStreamManager(), [Ear() for _ in triggers]
+    tasks = []
+    for number, (trigger, ear) in enumerate(zip(triggers, ears, strict=True)):
+        key = trigger.shared_stream_key()
+        if key is None:
+            events = trigger.run()
+        else:
+            stream = manager.subscribe(trigger_id=number, trigger=trigger, key=key)
+            events = trigger.filter_shared_stream(stream)
+        tasks.append(asyncio.create_task(ear.listen(events)))
+    try:
+        yield ears
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await manager.stop_all()
+
+
+async def looked(world: PipelineWorld, system: str, times: int) -> int:
+    """Wait for so many more calls to one side; return how many there were in all."""
+    before = world.sandbox.traffic.totals(system)["calls"]
+    async with asyncio.timeout(PATIENT):
+        while (now := world.sandbox.traffic.totals(system)["calls"]) < before + times:  # noqa: ASYNC110
+            await asyncio.sleep(POLL)
+    return now
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    """Play a story in an event loop."""
+
+    async def play() -> None:
+        await story()
+
+    asyncio.run(play())
+
+
+def test_each_hears_its_own_topic_once(watched: PipelineWorld) -> None:
+    """Both ring at the start, for what was missed; then a Case rings the one, and a standing Case nobody."""
+
+    async def story() -> None:
+        rules = SalesforceChangesTrigger(poll_seconds=POLL, topic=RULES)
+        notes = SalesforceChangesTrigger(poll_seconds=POLL, topic=NOTES)
+        async with listening(rules, notes) as (of_rules, of_notes):
+            await of_rules.hear(1)
+            await of_notes.hear(1)
+            case_id = await asyncio.to_thread(watched.case)
+            await of_rules.hear(2)
+            await looked(watched, "salesforce", 5)
+            assert (of_rules.rings, of_notes.rings) == (2, 1)
+            await asyncio.to_thread(watched.sandbox.salesforce.comment, case_id, "Hello")
+            await of_notes.hear(2)
+            await looked(watched, "salesforce", 5)
+            assert of_notes.rings == 2
+
+    run(story)
+
+
+@pytest.mark.parametrize("kind", [SalesforceChangesTrigger, PagerDutyChangesTrigger])
+def test_many_share_one_poll(watched: PipelineWorld, kind: type[ChangesTrigger]) -> None:
+    """However many listen, each look is one call, and a latecomer rings at the next look."""
+
+    async def story() -> None:
+        few = [kind(poll_seconds=0.5, topic=topic) for topic in (RULES, NOTES)]
+        async with listening(*few, *few) as ears:
+            for ear in ears:
+                await ear.hear(1)
+            started = asyncio.get_running_loop().time()
+            first = watched.sandbox.traffic.totals(kind.system)["calls"]
+            calls = await looked(watched, kind.system, 4) - first
+            looks = (asyncio.get_running_loop().time() - started) / 0.5 + 1
+            assert calls <= looks
+
+    run(story)
+
+
+def test_a_latecomer_rings_too(watched: PipelineWorld) -> None:
+    """A DAG that is switched on while the poll is running gets its first ring as well."""
+
+    async def story() -> None:
+        manager = SharedStreamManager()
+        ears = [Ear(), Ear()]
+        tasks = []
+        for number, topic in enumerate((RULES, NOTES)):
+            trigger = PagerDutyChangesTrigger(poll_seconds=POLL, topic=topic)
+            key = trigger.shared_stream_key()
+            stream = manager.subscribe(trigger_id=number, trigger=trigger, key=key)
+            events = trigger.filter_shared_stream(stream)
+            tasks.append(asyncio.create_task(ears[number].listen(events)))
+            await ears[number].hear(1)
+            await looked(watched, "pagerduty", 3)
+        for task in tasks:
+            task.cancel()
+        await manager.stop_all()
+        assert [ear.rings for ear in ears] == [1, 1]
+
+    run(story)
+
+
+@pytest.mark.parametrize("kind", [SalesforceChangesTrigger, PagerDutyChangesTrigger])
+def test_a_sensor_hears_only_what_came_after_it(
+    watched: PipelineWorld, kind: type[ChangesTrigger]
+) -> None:
+    """What was there at its first look does not ring; what came between that and the triggerer does."""
+
+    def act() -> None:
+        if kind is SalesforceChangesTrigger:
+            watched.case()
+        else:
+            watched.ana().create_incident("Checkout", "Slow")
+
+    async def story() -> None:
+        await asyncio.to_thread(act)
+        baseline = await asyncio.to_thread(kind.first_look, "default")
+        quiet = kind(poll_seconds=POLL, baseline=baseline)
+        async with listening(rebuilt(quiet)) as (ear,):
+            await looked(watched, kind.system, 4)
+            assert ear.rings == 0
+        await asyncio.to_thread(act)
+        async with listening(rebuilt(quiet)) as (ear,):
+            await ear.hear(1)
+
+    run(story)
+
+
+def test_what_is_wrong_does_not_end_it(watched: PipelineWorld) -> None:
+    """An outage in the middle raises nothing, and its end rings."""
+
+    async def story() -> None:
+        async with listening(PagerDutyChangesTrigger(poll_seconds=POLL)) as (ear,):
+            await ear.hear(1)
+            fault = watched.fault("reset_before", "pagerduty", "GET", "/log_entries", times=None)
+            await asyncio.to_thread(watched.wait_for_hit, fault, 4)
+            assert ear.rings == 1
+            watched.sandbox.faults.remove(fault)
+            await ear.hear(2)
+
+    run(story)
