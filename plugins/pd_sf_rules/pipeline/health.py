@@ -73,18 +73,26 @@ def health(ledger: Ledger, integration: Integration, connect: Connect) -> Health
 
 
 def _clocks_apart(state: IntegrationState) -> IntegrationState:
-    """Measure the lag by the clock of the service that a stream reads, which may differ from this machine's."""
-    skews = {one.system: one.skew or 0.0 for one in state.connections}
+    """Measure the lag by the clock of the service that a stream reads, which may differ from this machine's.
+
+    A stream whose service cannot be reached is left out: that is said already.
+    """
+    skews = {one.system: one.skew or 0.0 for one in state.connections if one.ok}
+    read = [(one, _system_of(one.stream)) for one in state.streams]
     streams = [
-        replace(
-            one,
-            lag=max(
-                one.lag + skews["salesforce" if "salesforce" in one.stream else "pagerduty"], 0.0
-            ),
-        )
-        for one in state.streams
+        replace(one, lag=max(one.lag + skews[system], 0.0))
+        for one, system in read
+        if system in skews
     ]
     return replace(state, streams=streams)
+
+
+def _system_of(stream: str) -> str:
+    return (
+        "salesforce"
+        if stream == COMMENT_STREAM or stream.startswith("salesforce:")
+        else "pagerduty"
+    )
 
 
 def _expected(
