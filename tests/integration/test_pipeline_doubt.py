@@ -243,6 +243,24 @@ def test_a_lost_bulk_call_is_settled_row_by_row(world: PipelineWorld) -> None:
     assert {(one["Status"], one["Reason"]) for one in world.cases()} == {("Working", None)}
 
 
+def test_a_persons_edit_after_a_lost_write_stays(world: PipelineWorld) -> None:
+    """A write that arrived, was not answered for, and was changed by a person since is not made again over it."""
+    case_id, incident_id = world.paged(
+        mirror("Acked", event_is("acknowledge"), {"update_record": {"fields": {"Status": "Working"}}}),
+        rule("Closed", became("Case.Status", "Closed"), {"add_note": {"content": "closed"}}),
+    )  # fmt: skip
+    world.hurry()
+    world.fault("reset_after", "salesforce", "PATCH", "/sobjects/Case/")
+    world.ana().acknowledge(incident_id)
+    world.sync("pagerduty")
+    world.edit(case_id, Status="Closed")
+    world.sync()
+    world.settle()
+    assert world.record(case_id)["Status"] == "Closed"
+    assert world.notes(incident_id) == ["closed"]
+    assert world.action("update_record").state == "applied"
+
+
 def test_a_workflow_whose_answer_was_lost_is_left_to_a_person(world: PipelineWorld) -> None:
     """What cannot be looked up is not started twice: the action fails and says where to look."""
     start = {"run_incident_workflow": {"workflow": "Major incident"}}

@@ -280,6 +280,23 @@ def test_a_stale_read_is_left_for_the_next_look(world: PipelineWorld) -> None:
     assert world.notes(incident_id) == []
 
 
+def test_a_person_who_acts_in_the_same_second_as_we_do_is_heard(world: PipelineWorld) -> None:
+    """Our own acknowledgement is an echo, and a person's right after it is an event."""
+    ben = {"field": "event.agent", "operation": "equals", "value": "Ben Okafor"}
+    case_id, incident_id = world.paged(
+        rule("Ack", became("Case.Priority", "Low"), {"acknowledge_incident": {}}),
+        mirror("Ben", {"all": [event_is("acknowledge"), ben]}, WORKING),
+        mirror("Anybody", event_is("acknowledge"), {"post_comment": {"body": "{{ event.agent }}"}}),
+    )
+    world.edit(case_id, Priority="Low")
+    world.sync("salesforce")
+    world.sandbox.person("Ben Okafor").acknowledge(incident_id)
+    world.settle()
+    assert world.record(case_id)["Status"] == "Working"
+    assert [one["CommentBody"] for one in world.comments(case_id)] == ["Ben Okafor"]
+    assert world.holders(incident_id) == ["PUBEN01"]
+
+
 def test_an_untouched_pass_reads_and_writes_nothing_more(world: PipelineWorld) -> None:
     """Ten quiet passes after a busy day write nothing."""
     case_id, incident_id = world.paged(ACKED, BORN)
