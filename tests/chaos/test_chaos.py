@@ -1,5 +1,6 @@
 """Random people, faults, kills and concurrency: nothing is lost and nothing happens twice, whatever the seed."""
 
+import json
 import os
 import random
 import shutil
@@ -11,6 +12,8 @@ import pytest
 from pd_sf_rules.ledger import actions, events, links, open_ledger
 from pd_sf_rules.planning import kinds
 from sandbox.running import running_sandbox
+from sandbox.salesforce.seed import API_USER
+from sandbox.salesforce.settings import ConnectedApp
 from sandbox.world import World
 from tests.chaos import demands, rules, troubles
 from tests.chaos.clock import VirtualClock
@@ -45,7 +48,16 @@ def _home(sandbox: World, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "integrations" / "default.yaml").write_text(rules.INTEGRATION)
     monkeypatch.setenv("PDSF_RULESETS_DIR", str(home / "rulesets"))
     monkeypatch.setenv("PDSF_INTEGRATIONS_DIR", str(home / "integrations"))
-    for name, value in sandbox.connections.items():
+    # A log-in by client credentials, for a signature costs more than all of a pass.
+    app = ConnectedApp(consumer_key="chaos", consumer_secret="hush", run_as=API_USER)
+    sandbox.salesforce.register_app(app)
+    extra = {
+        "consumer_key": app.consumer_key,
+        "consumer_secret": app.consumer_secret,
+        "login_url": sandbox.salesforce_url,
+    }
+    salesforce = {"conn_type": "salesforce", "login": API_USER, "extra": extra}
+    for name, value in (sandbox.connections | {"AIRFLOW_CONN_SALESFORCE_DEFAULT": json.dumps(salesforce)}).items():
         monkeypatch.setenv(name, value)
 
 

@@ -1,12 +1,13 @@
 """What an action needs before it can go out: its event, its pair, the other side as it is now, its texts rendered."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.errors import RefusedError, SyncError
+from pd_sf_rules.errors import RefusedError, RetryableError, SyncError
 from pd_sf_rules.ledger import events, links
 from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.model import SALESFORCE, Action, Event, Link, Values
@@ -15,6 +16,8 @@ from pd_sf_rules.planning.kinds import CREATE_INCIDENT, CREATE_RECORD, needs_inc
 from pd_sf_rules.rules.templates import names, render_params, template_context
 from pd_sf_rules.systems.pagerduty.incidents import fetch_incidents
 from pd_sf_rules.systems.salesforce.changes import fetch_records
+
+_log = logging.getLogger(__name__)
 
 RESOLVED = "resolved"
 
@@ -68,7 +71,16 @@ def prepare(
             ready.append(replace(task, params=_rendered(run, task)))
         except SyncError as error:
             refused.append((action, error))
+        except Exception as fault:  # noqa: BLE001  recorded by the caller: the other actions go on
+            refused.append((action, our_fault(fault)))
     return ready, refused
+
+
+def our_fault(error: Exception) -> RetryableError:
+    """Log an error that nobody foresaw, and return what is recorded of it: its kind, not its words."""
+    _log.error("An action stopped at an error of this program.", exc_info=error)
+    kind = type(error).__name__
+    return RetryableError(f"This program stopped at a {kind}.", hint="The log has the details.")
 
 
 def _event(c: Connection, event_id: str) -> Event:
@@ -195,8 +207,9 @@ def _rendered(run: Run, task: Task) -> Mapping[str, Any]:
 def _with_both_sides(run: Run, task: Task, named: frozenset[str]) -> Event:
     event = task.event
     if event.source == SALESFORCE:
-        newest = next((task.incidents[i] for i in reversed(task.open_incidents())), {})
-        event = replace(event, incident=newest or event.incident)
+        # Resolved meanwhile, the newest is still the pair's incident: its address must not render as nothing.
+        newest = (task.open_incidents() or list(task.incidents))[-1:]
+        event = replace(event, incident=task.incidents[newest[0]] if newest else event.incident)
     wanted = {n.removeprefix("record.") for n in named if n.startswith("record.")}
     fresh = sorted(wanted.difference(event.record))
     if not fresh or not task.records:

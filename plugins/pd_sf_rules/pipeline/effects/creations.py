@@ -1,26 +1,31 @@
 """New incidents and new records, each linked to its other side in the transaction that records it."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.errors import SyncError
+from pd_sf_rules.errors import RefusedError, SyncError
 from pd_sf_rules.ledger import actions, expectations, links, snapshots
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Link, Values
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.effects.sending import (
+    AnsweredError,
     already_done,
     doubtful_since,
     going_out,
+    in_doubt,
     one_by_one,
 )
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT, plain
 from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.planning.kinds import CREATE_RECORD
 from pd_sf_rules.planning.planner import incident_key
 from pd_sf_rules.planning.values import instant, same_value
 from pd_sf_rules.systems.pagerduty.actions import NewIncident, create_incident, set_custom_fields
@@ -31,6 +36,8 @@ from pd_sf_rules.systems.salesforce.changes import fetch_records
 from pd_sf_rules.systems.salesforce.created import records_created
 
 _log = logging.getLogger(__name__)
+
+EDITOR = "LastModifiedById"
 
 TITLE_LENGTH = 1024
 """PagerDuty cuts longer titles."""
@@ -63,7 +70,7 @@ def _create_incident(run: Run, task: Task) -> None:
             return
     result = create_incident(run.pagerduty, new)
     if result.error is not None:
-        raise result.error
+        raise AnsweredError(result.error)
     message = "adopted the open incident" if result.adopted else ""
     _conclude_incident(run, task, result.id or "", result.values, message)
 
@@ -128,7 +135,7 @@ def _finish_incident(run: Run, task: Task, incident_id: str, message: str) -> No
             announce(c, run.name, PAGERDUTY, incident_id, effects, action_id=name, now=now)
         result = set_custom_fields(run.pagerduty, incident_id, fields)
         if result.error is not None:
-            raise result.error
+            raise AnsweredError(result.error)
     with run.ledger.begin() as c:
         outcomes.done(c, run, task.action, target=incident_id, message=message)
 
@@ -159,8 +166,7 @@ def create_records(run: Run, tasks: Sequence[Task]) -> None:
     made = [(t, n, r) for (t, n), r in zip(fresh, results, strict=True) if r.error is None]
     seen = _read_back(run, [(new.object, result.id or "") for _, new, result in made])
     for task, create, result in made:
-        written = run.as_watched(create.object, create.fields)
-        values = {**written, **seen.get(result.id or "", {})}
+        values = _first_values(run, create, seen.get(result.id or "", {}))
         _conclude_record(run, task, create.object, result.id or "", values)
 
 
@@ -175,29 +181,55 @@ def _to_create(run: Run, task: Task) -> RecordCreate | None:
     create = RecordCreate(name, written_fields(task.params["fields"]))
     if task.action.in_doubt and (made := _record_made_before(run, task, create)):
         seen = _read_back(run, [(name, made)])
-        written = run.as_watched(name, create.fields)
-        _conclude_record(run, task, name, made, {**written, **seen.get(made, {})})
+        _conclude_record(run, task, name, made, _first_values(run, create, seen.get(made, {})))
         return None
     return create
 
 
 def _record_made_before(run: Run, task: Task, create: RecordCreate) -> str | None:
-    """Look for the record that a lost answer may have left behind: made by us since, with the same values."""
+    """Look for the record that a lost answer may have left behind: made by us since, with the same values.
+
+    Somebody may have edited it meanwhile: then it is the one that agrees best with this creation, and with no other
+    whose answer was lost. Raises RefusedError when it may be several.
+    """
     now = run.salesforce.server_now()
-    rows = records_created(
-        run.salesforce,
-        create.object,
-        created_by=run.salesforce.user_id,
-        since=doubtful_since(task, now) or now,
-        fields=sorted(create.fields),
-    )
+    rows = _made_since(run, create, doubtful_since(task, now) or now)
     with run.ledger.read() as c:
         taken = links.links_of_records(c, run.name, list(rows))
-    for record_id, values in rows.items():
-        same = all(same_value(values.get(f), wanted) for f, wanted in create.fields.items())
-        if same and record_id not in taken:
+        lost = [one for one in actions.open_actions(c, run.name) if one.in_doubt]
+    free = {record_id: values for record_id, values in rows.items() if record_id not in taken}
+    for record_id, values in free.items():
+        if _agreement(values, create.fields) == len(create.fields):
             return record_id
-    return None
+    others = [a.request for a in lost if a.kind == CREATE_RECORD and a.id != task.action.id]
+    edited = {
+        record_id: _agreement(values, create.fields)
+        for record_id, values in free.items()
+        if _is_edited(run, values)
+        and 2 * _agreement(values, create.fields) >= len(create.fields)
+        and all(_agreement(values, create.fields) > _agreement(values, one) for one in others)
+    }
+    best = [one for one, same in edited.items() if same == max(edited.values())]
+    if len(best) > 1:
+        raise in_doubt(task, f"the creation of a {create.object}", "Salesforce")
+    return best[0] if best else None
+
+
+def _agreement(values: Values, fields: Mapping[str, Any]) -> int:
+    return sum(name in values and same_value(values[name], v) for name, v in fields.items())
+
+
+def _made_since(run: Run, create: RecordCreate, since: datetime) -> dict[str, Values]:
+    def look(fields: Collection[str]) -> dict[str, Values]:
+        return records_created(
+            run.salesforce,
+            create.object,
+            created_by=run.salesforce.user_id,
+            since=since,
+            fields=sorted(fields),
+        )
+
+    return _with_editor(look, create.fields)
 
 
 def _read_back(run: Run, made: Collection[tuple[str, str]]) -> dict[str, Values]:
@@ -211,10 +243,39 @@ def _read_back(run: Run, made: Collection[tuple[str, str]]) -> dict[str, Values]
         ids = [record_id for of, record_id in made if of == name]
         if fields and ids:
             try:
-                found |= fetch_records(run.salesforce, name, ids, fields)
+                found |= _with_editor(partial(fetch_records, run.salesforce, name, ids), fields)
             except SyncError as error:
                 _log.warning("New records of %s cannot be read back: %s", name, error)
     return found
+
+
+def _with_editor(
+    read: Callable[[Collection[str]], dict[str, Values]], fields: Collection[str]
+) -> dict[str, Values]:
+    """Read records with the user who edited them last, where the object tells."""
+    try:
+        return read({*fields, EDITOR})
+    except RefusedError as error:
+        if error.code != "INVALID_FIELD":
+            raise
+    return read(fields)
+
+
+def _is_edited(run: Run, values: Values) -> bool:
+    """Say whether somebody else edited a record of ours."""
+    ours = run.salesforce.user_id
+    return bool(ours and values.get(EDITOR)) and values[EDITOR] != ours
+
+
+def _first_values(run: Run, create: RecordCreate, seen: Values) -> Values:
+    """Return what a new record's first snapshot holds: what we wrote, and what the server made of it.
+
+    Where somebody edited the record before it was read, that is news: the snapshot holds what we wrote and blanks.
+    """
+    written = run.as_watched(create.object, create.fields)
+    if _is_edited(run, seen):
+        return {**dict.fromkeys(seen), **written}
+    return {**written, **{path: value for path, value in seen.items() if path != EDITOR}}
 
 
 def _conclude_record(run: Run, task: Task, name: str, record_id: str, values: Values) -> None:

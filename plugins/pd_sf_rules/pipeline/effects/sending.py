@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from pd_sf_rules.errors import RateLimitedError, RefusedError, SyncError
 from pd_sf_rules.ledger import actions
 from pd_sf_rules.pipeline import outcomes
-from pd_sf_rules.pipeline.prepare import Task
+from pd_sf_rules.pipeline.prepare import Task, our_fault
 from pd_sf_rules.pipeline.run import Run, owner, utc_now
 
 DOUBT_MARGIN = timedelta(minutes=2)
@@ -21,19 +21,37 @@ def going_out(c: Connection, task: Task, request: Any) -> bool:
     return actions.mark_sent(c, task.action.id, request=request, now=utc_now(), owner=owner())
 
 
+class AnsweredError(Exception):
+    """The server answered the request with `error`: it is known what became of it, as far as the error says so."""
+
+    def __init__(self, error: SyncError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def one_by_one(run: Run, tasks: Sequence[Task], effect: Callable[[Run, Task], None]) -> None:
-    """Carry out tasks singly; an error concludes its own task, a rate limit also those that come after it."""
+    """Carry out tasks singly; an error concludes its own task, a rate limit also those that come after it.
+
+    Any error but the server's answer leaves open what became of a request that went out: it is looked for later.
+    """
     limited: SyncError | None = None
     for task in tasks:
+        answered = False
         try:
             if limited is not None:
                 raise limited
             effect(run, task)
-        except SyncError as error:
-            if isinstance(error, RateLimitedError):
-                limited = error
-            with run.ledger.begin() as c:
-                outcomes.failed(c, run, task.action, error)
+            continue
+        except AnsweredError as answer:
+            error, answered = answer.error, True
+        except SyncError as other:
+            error = other
+        except Exception as fault:  # noqa: BLE001  recorded below: one action's fault must not stop the others
+            error = our_fault(fault)
+        if isinstance(error, RateLimitedError):
+            limited = error
+        with run.ledger.begin() as c:
+            outcomes.failed(c, run, task.action, error, in_doubt=not answered)
 
 
 def already_done(task: Task) -> set[str]:
@@ -42,11 +60,11 @@ def already_done(task: Task) -> set[str]:
     return set(answer.get("done", ())) if isinstance(answer, Mapping) else set()
 
 
-def in_doubt(task: Task, what: str) -> RefusedError:
+def in_doubt(task: Task, what: str, system: str = "PagerDuty") -> RefusedError:
     """Return the error for a request that may have been done and cannot be looked up afterwards."""
     return RefusedError(
-        f"The answer to '{what}' was lost, and PagerDuty has no way to ask whether it was done.",
-        hint=f"Look at the incident, then replay or discard action {task.action.id}.",
+        f"The answer to '{what}' was lost, and {system} has no way to ask whether it was done.",
+        hint=f"Look there, then replay or discard action {task.action.id}.",
         code=outcomes.LEFT_TO_A_PERSON,
     )
 

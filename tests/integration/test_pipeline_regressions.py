@@ -1,0 +1,65 @@
+"""Bugs that chaos found, each made small."""
+
+from tests.integration.pipeline_world import (
+    PAGE,
+    PipelineWorld,
+    became,
+    event_is,
+    mirror,
+    rule,
+)
+
+pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
+
+RAISED = became("Case.Priority", "High")
+PHONED = {"create_record": {"fields": {"Subject": "{{ incident.title }}", "Origin": "Phone", "Priority": "Low"}}}
+
+
+def test_an_address_outlives_the_incident(world: PipelineWorld) -> None:
+    """An incident that is resolved before its address is written still has that address."""
+    address = {"update_record": {"fields": {"PagerDuty_Incident_URL__c": "{{ links.incident_url }}"}}}
+    world.rules(rule("Page", RAISED, PAGE, address))
+    world.sync()
+    case_id = world.case()
+    down = world.fault("server_error", "salesforce", "PATCH", "Case", times=None)
+    world.hurry()
+    world.sync("salesforce")
+    (incident,) = world.incidents()
+    world.ana().resolve(incident["id"])
+    world.sandbox.faults.remove(down)
+    world.sync("salesforce")
+    assert world.record(case_id)["PagerDuty_Incident_URL__c"] == incident["html_url"]
+
+
+def _a_case_whose_creation_was_lost(world: PipelineWorld, **edit: str) -> str:
+    """The answer to a Case's creation is lost, and a person edits the Case before the sync looks for it."""
+    edited = rule("Edited", became("Case.Reason", "Breakdown"), {"add_note": {"content": "broken"}})
+    world.rules(edited, mirror("Phone", event_is("trigger"), PHONED))
+    world.sync()
+    world.ana().create_incident("Support P2", "Mail is late")
+    lost = world.fault("reset_after", "salesforce", "POST", "sobjects/Case", times=None)
+    down = world.fault("server_error", "salesforce", "GET", "query", times=None)
+    world.sync("pagerduty")
+    (case,) = world.cases()
+    world.sandbox.faults.remove(lost)
+    world.sandbox.faults.remove(down)
+    world.edit(case["Id"], Reason="Breakdown", **edit)
+    world.sync()
+    world.sync()
+    return str(case["Id"])
+
+
+def test_an_edit_before_a_new_record_is_known_is_news(world: PipelineWorld) -> None:
+    """What a person changes in a record of ours, before the lost answer to its creation is settled, is not lost."""
+    _a_case_whose_creation_was_lost(world)
+    (incident,) = world.incidents()
+    assert world.notes(incident["id"]) == ["broken"]
+    world.settle()
+
+
+def test_an_edited_record_is_found_after_a_lost_answer(world: PipelineWorld) -> None:
+    """A record is not created again because a person changed one of the written fields meanwhile."""
+    case_id = _a_case_whose_creation_was_lost(world, Priority="Medium")
+    assert [one["Id"] for one in world.cases()] == [case_id]
+    assert len(world.links_of(case_id)) == 1
+    world.settle()
