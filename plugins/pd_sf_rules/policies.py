@@ -130,6 +130,11 @@ def tags(integration: Integration, errors: Sequence[Diagnostic]) -> list[str]:
     return ["pd-sf-rules", "sync", integration.name, *told]
 
 
+def upkeep_tags(integration: Integration) -> list[str]:
+    """Return the tags of a DAG that looks after the sync."""
+    return ["pd-sf-rules", "upkeep", integration.name]
+
+
 def _plain(text: str) -> str:
     """Return a sentence that Markdown shows as it is, on one line."""
     return escape(" ".join(text.split()), quote=False)

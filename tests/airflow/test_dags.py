@@ -14,6 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SYNC_DAGS = {"salesforce_to_pagerduty", "pagerduty_to_salesforce", "note_sync"}
+UPKEEP_DAGS = {"reconcile", "replay", "health", "ledger_maintenance", "held_storms"}
 
 # Run in a process of its own, as the DAG processor does, with Airflow's own serialisation behind it.
 DESCRIBE = """
@@ -32,9 +33,11 @@ def described(dag):
         "doc": dag.doc_md, "tags": sorted(dag.tags), "max_active_runs": dag.max_active_runs,
         "catchup": dag.catchup, "params": dag.params.validate(), "periodic": stored.timetable.periodic,
         "paused": dag.is_paused_upon_creation,
-        "assets": sorted(one.name for one in _assets(dag.timetable.asset_condition)),
+        "assets": sorted(getattr(one, "name", "") for one in _assets(dag.timetable.asset_condition)),
+        "schedule": stored.timetable.summary,
         "tasks": {t.task_id: {
-            "owner": t.owner, "retries": t.retries, "timeout": t.execution_timeout.total_seconds(),
+            "owner": t.owner, "retries": t.retries,
+            "timeout": t.execution_timeout and t.execution_timeout.total_seconds(),
             "policy": type(t.retry_policy).__name__, "doc": t.doc_md,
             "on_failure": [type(c).__name__ for c in t.on_failure_callback],
             "downstream": sorted(t.downstream_task_ids), "rule": str(t.trigger_rule),
@@ -138,6 +141,39 @@ def test_each_integration_has_its_own_dags(dags: dict[str, dict[str, Any]]) -> N
     assert set(dags) == SYNC_DAGS | {f"{name}__eu" for name in SYNC_DAGS}
     assert dags["salesforce_to_pagerduty"]["assets"] == ["salesforce_changes__default"]
     assert dags["note_sync__eu"]["assets"] == ["pagerduty_notes__eu", "salesforce_notes__eu"]
+
+
+@pytest.fixture(scope="module")
+def upkeep(parsed: Parsed) -> dict[str, dict[str, Any]]:
+    """The DAGs of both integrations that look after the sync."""
+    return {name: dag for name, dag in parsed.dags.items() if name.split("__")[0] in UPKEEP_DAGS}
+
+
+def test_each_integration_is_looked_after(upkeep: dict[str, dict[str, Any]]) -> None:
+    """Each integration has its own upkeep DAGs, with docs, tags, retries by our errors and an alert."""
+    assert set(upkeep) == UPKEEP_DAGS | {f"{name}__eu" for name in UPKEEP_DAGS}
+    for name, dag in upkeep.items():
+        assert dag["doc"].strip().startswith("###")
+        assert {"pd-sf-rules", "upkeep", "eu" if "__" in name else "default"} == set(dag["tags"])
+        for task in dag["tasks"].values():
+            assert (task["policy"], task["on_failure"]) == ("SyncRetryPolicy", ["SyncNotifier"])
+
+
+def test_upkeep_runs_by_the_clock_or_by_hand(upkeep: dict[str, dict[str, Any]]) -> None:
+    """Health looks every five minutes, reconcile and maintenance at night; the other two wait for a person."""
+    schedules = {name: upkeep[name]["schedule"] for name in UPKEEP_DAGS}
+    assert schedules["health"] == "*/5 * * * *"
+    assert schedules["reconcile"].endswith("3 * * *")
+    assert schedules["ledger_maintenance"].endswith("2 * * *")
+    assert (schedules["replay"], schedules["held_storms"]) == ("None", "None")
+    assert (upkeep["replay"]["paused"], upkeep["held_storms"]["paused"]) == (False, False)
+
+
+def test_what_a_person_starts_does_no_harm_unasked(upkeep: dict[str, dict[str, Any]]) -> None:
+    """The forms begin with a dry run and without repairs, and a question waits as long as it takes."""
+    assert upkeep["replay"]["params"]["dry_run"] is True
+    assert upkeep["reconcile"]["params"]["repair"] is False
+    assert upkeep["held_storms"]["tasks"]["ask_what_to_do"]["timeout"] is None
 
 
 def test_a_run_never_overlaps_itself_and_can_be_backfilled(dags: dict[str, dict[str, Any]]) -> None:

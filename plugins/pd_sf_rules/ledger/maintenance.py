@@ -76,8 +76,10 @@ def damage(ledger: Ledger) -> list[str]:
     ]
 
 
-def prune(ledger: Ledger, *, before: datetime) -> dict[str, int]:
+def prune(ledger: Ledger, *, before: datetime, integration: str | None = None) -> dict[str, int]:
     """Forget what is older than `before` (UTC) and not needed to keep from doing things twice; rows gone by table.
+
+    `integration` forgets of that one only (the ruleset versions that are out of force serve all of them).
 
     Events go with their actions, once judged and settled, if a day behind every cursor of their integration;
     how far they went is kept, and no older event is taken in again. Open actions, links, snapshots, cursors,
@@ -87,13 +89,17 @@ def prune(ledger: Ledger, *, before: datetime) -> dict[str, int]:
     with ledger.read() as c:
         integrations = c.scalars(select(events.c.integration).distinct()).all()
         awaiting = c.scalars(select(expectations.c.integration).distinct()).all()
-    for integration in sorted({*integrations, *awaiting}):
-        for batch in _prune_events(ledger, integration, before):
+    for name in sorted({*integrations, *awaiting}):
+        if integration not in {None, name}:
+            continue
+        for batch in _prune_events(ledger, name, before):
             gone["events"] += batch["events"]
             gone["actions"] += batch["actions"]
-        gone["expectations"] += _prune_expectations(ledger, integration, before)
+        gone["expectations"] += _prune_expectations(ledger, name, before)
+    old = runs.c.started_at < before
     with ledger.begin() as c:
-        gone["runs"] = _delete(c, runs, runs.c.started_at < before)
+        mine = old if integration is None else and_(old, runs.c.integration == integration)
+        gone["runs"] = _delete(c, runs, mine)
         gone["ruleset_versions"] = _delete(c, ruleset_versions, _out_of_force(before))
     return gone
 

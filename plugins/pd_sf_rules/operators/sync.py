@@ -1,15 +1,15 @@
 """Pull, evaluate, apply, tell: the four tasks of every sync DAG."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from pd_sf_rules.errors import SyncError
-from pd_sf_rules.hooks.runs import run_of_task
 from pd_sf_rules.ledger import actions
+from pd_sf_rules.operators.asking import ask_about
 from pd_sf_rules.operators.links import IncidentLink, RecordLink, link_urls
+from pd_sf_rules.operators.step import Step
 from pd_sf_rules.operators.windows import given_window_of, is_dry_run, objects_of
 from pd_sf_rules.pipeline.apply import apply
 from pd_sf_rules.pipeline.commit import commit
@@ -17,36 +17,16 @@ from pd_sf_rules.pipeline.preview import preview
 from pd_sf_rules.pipeline.pulled import Pulled
 from pd_sf_rules.pipeline.record import record_lineage
 from pd_sf_rules.pipeline.run import Direction, Run
+from pd_sf_rules.pipeline.storms import new_storms
 from pd_sf_rules.pipeline.sync import judge_pending, pull
 
 
-class _Step(BaseOperator):
-    """A task of one direction of one integration. What it raises of ours is told in the log by one sentence."""
+class _Step(Step):
+    """A task of one direction of one integration."""
 
-    template_fields: Sequence[str] = ()
-
-    def __init__(
-        self, *, integration: str = "default", direction: Direction, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, direction: Direction, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.integration = integration
         self.direction: Direction = direction
-
-    def execute(self, context: Context) -> Any:
-        """Do the step; raises SyncError, without the frames it passed through."""
-        try:
-            return self.step(context)
-        except SyncError as error:
-            self.log.error("%s", error)  # noqa: TRY400 - the sentence says what to do
-            raise error.with_traceback(None) from None
-
-    def step(self, context: Context) -> Any:
-        """Do it, and return what the next task or the UI is to know, as JSON can hold it."""
-        raise NotImplementedError
-
-    def _run(self, context: Context) -> Run:
-        dag_run = context["dag_run"]
-        return run_of_task(self.integration, dag_run.dag_id, dag_run.run_id)
 
 
 class PullChangesOperator(_Step):
@@ -61,7 +41,7 @@ class PullChangesOperator(_Step):
         """Pull; raises the errors of the system that was read."""
         if is_dry_run(context):
             return []
-        with self._run(context) as run:
+        with self.open_run(context) as run:
             pulled = pull(
                 run, self.direction, given=given_window_of(context), objects=objects_of(context)
             )
@@ -78,7 +58,7 @@ class EvaluateRulesetsOperator(_Step):
 
     def step(self, context: Context) -> dict[str, Any]:
         """Evaluate; raises the errors of the linked side where a rule needs it."""
-        with self._run(context) as run:
+        with self.open_run(context) as run:
             if is_dry_run(context):
                 return preview(
                     run, self.direction, given=given_window_of(context), objects=objects_of(context)
@@ -89,7 +69,8 @@ class EvaluateRulesetsOperator(_Step):
 class ApplyActionsOperator(_Step):
     """Carry out the open actions of this direction; what fails for the moment is tried again while patience lasts.
 
-    Returns counts. A dry run applies nothing.
+    Returns counts. A dry run applies nothing. For each storm that a breaker held back in this run it starts a run of
+    the DAG `held_storms`, which asks a person, and goes on.
     """
 
     ui_color = "#fef7e0"
@@ -103,10 +84,11 @@ class ApplyActionsOperator(_Step):
         """Apply; an action's own failure is recorded in the ledger and told by the last task."""
         if is_dry_run(context):
             return {}
-        with self._run(context) as run:
+        with self.open_run(context) as run:
             counts = apply(run, self.direction, patience=self.patience_seconds)
             for key, url in link_urls(run).items():
                 context["ti"].xcom_push(key=key, value=url)
+            ask_about(run, new_storms(run))
         return counts
 
 
@@ -136,7 +118,7 @@ class RecordLineageOperator(_Step):
                 raise AirflowFailException(INCOMPLETE)
             return dict(counts)
         read = [Pulled.from_json(one) for one in pulled or ()]
-        with self._run(context) as run:
+        with self.open_run(context) as run:
             told = record_lineage(run, self.direction, read, _numbers(counts))
             if pulled is not None and counts is not None:
                 commit(run, read)

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
-from pd_sf_rules.errors import RetryableError
-from pd_sf_rules.ledger import actions, links, storms
+from pd_sf_rules.errors import ConfigError, RetryableError
+from pd_sf_rules.ledger import links, snapshots, storms
 from pd_sf_rules.ledger.actions import StoredAction
-from pd_sf_rules.model import Link
+from pd_sf_rules.model import PAGERDUTY, Link
 from pd_sf_rules.pipeline import outcomes
-from pd_sf_rules.pipeline.run import Run, owner, utc_now
+from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT, plain
+from pd_sf_rules.pipeline.run import Run, utc_now
 from pd_sf_rules.planning.breaker import hold_back, told
 from pd_sf_rules.planning.echo import INCIDENT_KEY_PREFIX
 from pd_sf_rules.planning.kinds import CREATE_INCIDENT
@@ -19,10 +22,49 @@ from pd_sf_rules.systems.pagerduty.alerts import send_alert
 
 _log = logging.getLogger(__name__)
 
+Decision = Literal["Release", "Discard", "Release as one summary incident"]
+RELEASE: Decision = "Release"
+DISCARD: Decision = "Discard"
+SUMMARY: Decision = "Release as one summary incident"
+
 LISTED = 50
 """How many records a summary incident lists."""
 
-LEASE_SECONDS = 300
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """What one breaker holds: `incidents` of its `actions` would create one. `why` is the breaker's own sentence.
+
+    `key` names this one occurrence: the same until a person has decided.
+    """
+
+    name: str
+    key: str
+    why: str
+    actions: Sequence[StoredAction]
+
+    @property
+    def incidents(self) -> int:
+        """How many incidents it would create."""
+        return sum(one.kind == CREATE_INCIDENT for one in self.actions)
+
+
+def held_storms(run: Run) -> list[Storm]:
+    """Return the storms that wait for a decision, the one held first before the others."""
+    with run.ledger.read() as c:
+        held = storms.held_actions(c, run.name)
+    groups: dict[str, list[StoredAction]] = {}
+    for one in sorted(held, key=lambda a: (a.updated_at, a.event_seq, a.position, a.id)):
+        groups.setdefault(storms.storm_of(one), []).append(one)
+    return [
+        Storm(name, digest(run.name, name, some[0].id)[:16], some[0].message, some)
+        for name, some in groups.items()
+    ]
+
+
+def new_storms(run: Run) -> list[Storm]:
+    """Return the storms of which this run held something back."""
+    return [one for one in held_storms(run) if any(a.run_id == run.id for a in one.actions)]
 
 
 def through_the_breakers(run: Run, candidates: Sequence[StoredAction]) -> list[StoredAction]:
@@ -49,6 +91,24 @@ def through_the_breakers(run: Run, candidates: Sequence[StoredAction]) -> list[S
     return going
 
 
+def decide(run: Run, storm: str, decision: Decision, *, who: str) -> str:
+    """Carry out what a person decided about a storm, and what follows of it; return one sentence about it.
+
+    Raises ConfigError for a summary of a storm that holds no incident, and the errors of PagerDuty: the actions then
+    stay held.
+    """
+    if decision == DISCARD:
+        return f"{discard(run, storm, reason=f'by {who}')} action(s) discarded."
+    if decision == RELEASE:
+        return f"{release(run, storm)} action(s) released: they go out now, one by one."
+    incident_id = release_as_summary(run, storm)
+    if incident_id is None:
+        raise ConfigError(
+            f"Storm '{storm}' holds no incident to sum up.", hint="Release or discard it."
+        )
+    return f"Incident {incident_id} stands for all of them."
+
+
 def release(run: Run, storm: str) -> int:
     """Let a storm's actions go out one by one at the next apply; return how many they are."""
     with run.ledger.begin() as c:
@@ -69,35 +129,44 @@ def discard(run: Run, storm: str, *, reason: str) -> int:
 def release_as_summary(run: Run, storm: str) -> str | None:
     """Create one incident for all the incidents that a storm holds, linked to every record; return its id.
 
-    None when the storm holds no incident. Raises the error of PagerDuty; the actions then stay held.
+    None when the storm holds no incident. Raises the error of PagerDuty. The actions stay held until the incident
+    is there, so that whatever happens meanwhile none goes out by itself; asking again finds the same incident.
     """
+    held = _held_incidents(run, storm)
+    if not held:
+        return None
+    incident_id = _summary_incident(run, storm, held)
+    ids = {one.id for one in held}
     with run.ledger.begin() as c:
-        ids = [
-            one.id for one in storms.held_actions(c, run.name, storm) if one.kind == CREATE_INCIDENT
-        ]
-        if not ids:
-            return None
-        storms.approve(c, ids)
-        taken = actions.claim(c, ids, owner=owner(), now=utc_now(), lease_seconds=LEASE_SECONDS)
-        claimed = list(actions.get_actions(c, taken).values())
-    incident_id = _summary_incident(run, storm, claimed)
-    with run.ledger.begin() as c:
-        for one in claimed:
-            link = Link(
-                run.name, one.object or "", one.record_id or "", incident_id, one.ruleset, utc_now()
-            )
-            links.add_link(c, link)
-            outcomes.done(c, run, one, target=incident_id, message="released as one summary")
-    _clear(run, storm)
+        for one in storms.held_actions(c, run.name, storm):
+            if one.id in ids:
+                link = Link(
+                    run.name,
+                    one.object or "",
+                    one.record_id or "",
+                    incident_id,
+                    one.ruleset,
+                    utc_now(),
+                )
+                links.add_link(c, link)
+                outcomes.done(c, run, one, target=incident_id, message="released as one summary")
+    if not _held_incidents(run, storm):
+        _clear(run, storm)
     return incident_id
 
 
-def _summary_incident(run: Run, storm: str, claimed: Sequence[StoredAction]) -> str:
-    first = claimed[0]
-    urls = [run.salesforce.record_url(one.object or "", one.record_id or "") for one in claimed]
+def _held_incidents(run: Run, storm: str) -> list[StoredAction]:
+    with run.ledger.read() as c:
+        held = storms.held_actions(c, run.name, storm)
+    return [one for one in held if one.kind == CREATE_INCIDENT]
+
+
+def _summary_incident(run: Run, storm: str, held: Sequence[StoredAction]) -> str:
+    first = held[0]
+    urls = [run.salesforce.record_url(one.object or "", one.record_id or "") for one in held]
     more = f"\n… and {len(urls) - LISTED} more" if len(urls) > LISTED else ""
     new = NewIncident(
-        title=f"{len(claimed)} records match rule '{first.rule}' at once",
+        title=f"{len(held)} records match rule '{first.rule}' at once",
         service_id=run.lookups.service(str(first.params["service"])),
         incident_key=f"{INCIDENT_KEY_PREFIX}{run.name}-storm-{digest(storm, first.id)}",
         urgency=first.params.get("urgency"),
@@ -105,9 +174,18 @@ def _summary_incident(run: Run, storm: str, claimed: Sequence[StoredAction]) -> 
     )
     result = create_incident(run.pagerduty, new)
     if result.error is not None:
-        with run.ledger.begin() as c:
-            storms.hold_again(c, [one.id for one in claimed])
         raise result.error
+    if result.values:
+        with run.ledger.begin() as c:
+            snapshots.merge_snapshot(
+                c,
+                run.name,
+                PAGERDUTY,
+                INCIDENT,
+                str(result.id),
+                plain(result.values),
+                now=utc_now(),
+            )
     return str(result.id)
 
 
