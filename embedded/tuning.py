@@ -99,6 +99,8 @@ def _identity(folders: Folders, secrets: Secrets, passwords: Path, port: int) ->
 def _tuning() -> dict[str, str]:
     tuned = {
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # A connection's extra of this name is a secret too: Airflow shows it to nobody.
+        "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "routing_key",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
         # Task processes are forked from idle workers: as many as can run at once on a small machine, no more.

@@ -10,21 +10,36 @@ from pathlib import Path
 import psutil
 import pytest
 
-from embedded.rest import wait_until
+from embedded.rest import AirflowApi, wait_until
+from sandbox.running import running_sandbox
+from tests.integration.pipeline_world import (
+    CREATED,
+    HIGH,
+    PAGE,
+    Clock,
+    PipelineWorld,
+    event_is,
+    mirror,
+    rule,
+)
 
 PROJECT = Path(__file__).parent / "watched"
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def up(home: Path, port: int, *more: str) -> subprocess.Popen[str]:
-    """Start what `make up` starts, on another home and port."""
+    """Start what `make up` starts, on another home and port, for the tiny project."""
+    environ = {**os.environ, "WATCHED_FILE": str(home / "file.txt")}
+    where = ("--port", str(port), "--home", str(home), "--dags", str(PROJECT / "dags"))
+    return started(environ, *where, *more)
+
+
+def started(environ: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    """Start `python -m embedded` with these variables."""
     return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "embedded", "--port", str(port), "--home", str(home)),
-            *("--dags", str(PROJECT / "dags"), *more),
-        ],
+        [sys.executable, "-m", "embedded", *arguments],
         cwd=ROOT,
-        env={**os.environ, "WATCHED_FILE": str(home / "file.txt")},
+        env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -57,9 +72,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
-    """After TERM, Ctrl-C or KILL no process of it runs and nobody listens on its port."""
+    """After Ctrl-C or KILL no process of it runs and nobody listens on its port (TERM: see below)."""
     port = free_port()
     with up(tmp_path / "home", port, "--quiet") as runner:
         try:
@@ -92,3 +107,67 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     assert "PORT=" in err
     assert err.count("\n") == 1
     assert not (tmp_path / "home").exists()
+
+
+def test_does_the_job_against_other_accounts(tmp_path: Path) -> None:
+    """With connections, rules and settings from the environment it syncs both ways, until a TERM ends all of it."""
+    port = free_port()
+    with running_sandbox() as sandbox:
+        sides = PipelineWorld(sandbox, Clock(), tmp_path, f"sqlite:///{tmp_path / 'elsewhere.db'}")
+        for name in ("rulesets", "integrations"):
+            (tmp_path / name).mkdir()
+        sides.rules(
+            rule("Page", {"all": [HIGH, CREATED]}, PAGE),
+            mirror(
+                "Close", event_is("resolve"), {"update_record": {"fields": {"Status": "Closed"}}}
+            ),
+        )
+        environ = {
+            **os.environ,
+            **sandbox.connections,
+            "PDSF_RULESETS_DIR": str(tmp_path / "rulesets"),
+            "PDSF_INTEGRATIONS_DIR": str(tmp_path / "integrations"),
+            "PDSF_LEDGER_URL": sides.ledger_url,
+            "PDSF_POLL_SECONDS": "1",
+        }
+        where = ("--port", str(port), "--home", str(tmp_path / "home"), "--quiet")
+        with started(environ, *where) as runner:
+            try:
+                password = announced_password(runner)
+                with AirflowApi(f"http://127.0.0.1:{port}", "admin", password) as api:
+                    for dag_id in ("salesforce_to_pagerduty", "pagerduty_to_salesforce"):
+                        api.unpause(dag_id, timeout=120)
+                        wait_until(lambda d=dag_id: rung(api, d), what=dag_id, timeout=180)  # type: ignore[misc]
+                case_id = sides.case("Other accounts")
+                (incident,) = wait_until(
+                    lambda: sides.incidents() or None, what="an incident", timeout=180
+                )
+                sides.ana().resolve(incident["id"])
+                closed = {"Status": "Closed"}.items()
+                wait_until(
+                    lambda: closed <= sides.record(case_id).items() or None,
+                    what="the Case to be closed",
+                    timeout=180,
+                )
+                everyone = family(runner.pid)
+            finally:
+                runner.terminate()
+                code = runner.wait(timeout=90)
+    assert code == 0
+    wait_until(lambda: ended(everyone) or None, what="every process to end", timeout=60)
+    assert not listening(port)
+
+
+def announced_password(runner: subprocess.Popen[str]) -> str:
+    """The password that it says once it is up."""
+    assert runner.stdout is not None
+    for line in runner.stdout:
+        if "user admin, password " in line:
+            return line.split("password ", 1)[1].split()[0]
+    raise AssertionError("it ended without saying a password")
+
+
+def rung(api: AirflowApi, dag_id: str) -> bool | None:
+    """Whether a watcher has started a run that ended well."""
+    told = [(run["run_type"], run["state"]) for run in api.runs(dag_id)]
+    return ("asset_triggered", "success") in told or None

@@ -132,8 +132,8 @@ class DueBell:
         with ledger.read() as c:
             due = frozenset(
                 (one.event_id, one.id, one.retry_at)
-                for one in actions.open_actions(c, integration.name)
-                if one.state == "pending" and one.retry_at is not None and one.retry_at <= now
+                for one in actions.open_actions(c, integration.name, state="pending")
+                if one.retry_at is not None and one.retry_at <= now
             )
         news, self._rung = due - self._rung, due
         owners = {event_id.partition(":")[0] for event_id, _, _ in news}
