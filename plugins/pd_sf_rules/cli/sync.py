@@ -70,12 +70,14 @@ def _sync_integration(
     crossing = integration.comments
     if wanted == "both" and (crossing.salesforce_to_pagerduty or crossing.pagerduty_to_salesforce):
         directions.append("notes")
-    for direction in directions:
-        with open_run(integration, ledger, connect=connect) as one:
+    with open_run(integration, ledger, connect=connect) as one:
+        of_all = one.id  # the directions share clients and log-ins, each has a lineage of its own
+        for direction in directions:
+            one.id = f"{of_all}-{direction}"
             told, error = sync(one, direction)
-        runs.append(told)
-        if error is not None:
-            errors.append(error)
+            runs.append(told)
+            if error is not None:
+                errors.append(error)
 
 
 def runs_table(runs: Sequence[dict[str, Any]]) -> str:
