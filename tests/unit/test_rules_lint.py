@@ -1,10 +1,16 @@
 """What lint says about rules that load but are wrong or doubtful together."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pd_sf_rules.model import Event
+from pd_sf_rules.rules.compiled import Subjects, compile_rule
+from pd_sf_rules.rules.contradictions import why_never
 from pd_sf_rules.rules.diagnostics import (
     Diagnostic,
     did_you_mean,
@@ -14,8 +20,11 @@ from pd_sf_rules.rules.diagnostics import (
     render_json,
     to_github,
 )
+from pd_sf_rules.rules.fields import EVENT_TYPES, FieldTypes
 from pd_sf_rules.rules.lint import IntegrationFacts, lint_files, lint_folder, lint_rulesets
 from pd_sf_rules.rules.loader import load_text
+from pd_sf_rules.rules.ruleset import Rule, Ruleset, When
+from tests.unit.rule_strategies import EVENTS, TREES, TYPES, conjunctions
 from tests.unit.rule_texts import WHOLE_FILE, one_rule
 
 DEFAULT = {"default": IntegrationFacts(response_plays={"Old play": "New workflow"})}
@@ -155,6 +164,25 @@ MAYBE = [
 def test_a_rule_that_may_match_is_left_alone(when: str) -> None:
     """No warning where some event could fit, or where it cannot be told."""
     assert found(one_rule(when=when)) == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(TREES | conjunctions(), EVENTS, TYPES, st.data())
+def test_a_rule_that_never_matches_never_does(
+    when: When, event: Event, types: FieldTypes, picked: st.DataObject
+) -> None:
+    """Whatever event comes, and whatever the types of the fields: a rule warned about does not match."""
+    kind = picked.draw(st.sampled_from(EVENT_TYPES[event.source]))
+    old = dict.fromkeys(event.record) if kind == "created" else event.old
+    status = picked.draw(st.sampled_from([None, "triggered", "acknowledged", "resolved"]))
+    event = dataclasses.replace(
+        event, type=kind, old=old, incident={**event.incident, "status": status}
+    )
+    if why_never(when, event.source):
+        rule = Rule("r", event.object or "", event.source, "all", False, when, ())
+        ruleset = Ruleset("p", "n", "v", "", True, event.integration, "live", (rule,))
+        compiled = compile_rule(ruleset, rule, types)
+        assert not compiled.holds(Subjects(event, {rule.object: event.record}).of(rule.object))
 
 
 def test_pagerduty_rules_have_their_own_event_types() -> None:

@@ -5,47 +5,19 @@ is tried with each of them; numbers and dates are held against their bounds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
 from pd_sf_rules.rules.fields import EVENT_TYPES
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN
+from pd_sf_rules.rules.possible_values import Literal, candidates, may_hold, old_value
 from pd_sf_rules.rules.ruleset import Condition, Group, When
 from pd_sf_rules.rules.values import as_text, blank, comparable, equality
 
 MAX_ALTERNATIVES = 200
 
-KNOWN_VALUES: Mapping[str, tuple[Any, ...]] = {
-    "incident.status": (None, "triggered", "acknowledged", "resolved"),
-    "incident.urgency": (None, "high", "low"),
-}
-
-_OPPOSITE = {
-    "equals": "not_equals",
-    "in": "not_in",
-    "contains": "not_contains",
-    "matches": "not_matches",
-    "is_blank": "is_not_blank",
-    "includes": "excludes",
-}
-_OPPOSITE |= {negative: plain for plain, negative in _OPPOSITE.items()}
 _LOWER = {"greater_than": True, "greater_or_equal": False}
 _UPPER = {"less_than": True, "less_or_equal": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A condition, or its negation."""
-
-    condition: Condition
-    negated: bool = False
-
-    @property
-    def operation(self) -> str:
-        """The operation that must hold; "" for a negation that no operation says."""
-        name = self.condition.operation
-        return _OPPOSITE.get(name, "") if self.negated else name
 
 
 Conjunction = tuple[Literal, ...]
@@ -128,11 +100,11 @@ def _other_side(about: Sequence[Literal], run_on: Source) -> str:
 
 def _field_conflict(name: str, about: Sequence[Literal], run_on: Source) -> str:
     """Return why the literals about one field exclude each other."""
-    values = _candidates(name, about, run_on)
+    values = candidates(name, about, run_on)
     if values is None:
         return _bounds_conflict(about) or _moves_conflict(about)
-    old = _old_value(about)
-    if any(all(_may_hold(literal, value, old) for literal in about) for value in values):
+    old = old_value(about)
+    if any(all(may_hold(literal, value, old) for literal in about) for value in values):
         return ""
     return f"{_said(about)} cannot hold together" if len(about) > 1 else _impossible(about[0])
 
@@ -140,43 +112,6 @@ def _field_conflict(name: str, about: Sequence[Literal], run_on: Source) -> str:
 def _impossible(literal: Literal) -> str:
     condition = literal.condition
     return f"'{_words(condition)}' holds for no value that '{condition.name}' can have here"
-
-
-def _candidates(name: str, about: Sequence[Literal], run_on: Source) -> Sequence[Any] | None:
-    """Return the only values the field may have, None where any value may do."""
-    closed = {"event.type": EVENT_TYPES[run_on], "event.source": (run_on,), **KNOWN_VALUES}
-    if name in closed:
-        return closed[name]
-    for literal in about:
-        if literal.operation in ("equals", "changed_to"):
-            return (literal.condition.expected,)
-        if literal.operation == "in":
-            return tuple(literal.condition.expected)
-        if literal.operation == "is_blank":
-            return (None,)
-    return None
-
-
-def _old_value(about: Sequence[Literal]) -> Any:
-    """Return the old value that a changed_from asks for, UNKNOWN if none does."""
-    asked = [each.condition.expected for each in about if each.operation == "changed_from"]
-    return asked[0] if asked else UNKNOWN
-
-
-def _may_hold(literal: Literal, value: Any, old: Any) -> bool:
-    """Tell whether a literal may hold for a field of this value."""
-    condition = literal.condition
-    if condition.operation == "changed_to":
-        if blank(condition.expected) or blank(value):
-            reached = blank(condition.expected) and blank(value)
-        else:
-            reached = equality("unknown", condition.expected)(value)
-        return reached or literal.negated
-    if OPERATIONS[condition.operation].needs_old and (old is UNKNOWN or literal.negated):
-        return True
-    kind = condition.ref.kind("", {})
-    held = OPERATIONS[condition.operation].build(kind, condition.expected)(value, old)
-    return held is not literal.negated
 
 
 def _bounds_conflict(about: Sequence[Literal]) -> str:
@@ -219,7 +154,7 @@ def _creation_conflict(by_field: Mapping[str, Sequence[Literal]], run_on: Source
         return ""
     types = by_field.get("event.type", ())
     possible = [
-        each for each in EVENT_TYPES[run_on] if all(_may_hold(lit, each, UNKNOWN) for lit in types)
+        each for each in EVENT_TYPES[run_on] if all(may_hold(lit, each, UNKNOWN) for lit in types)
     ]
     if possible != ["created"]:
         return ""

@@ -114,6 +114,11 @@ def record_id(value: Any) -> str:
     return text[:15] if _ID.fullmatch(text) else text.casefold()
 
 
+def is_id(value: Any) -> bool:
+    """Tell whether a value looks like a Salesforce id of 15 or 18 characters."""
+    return isinstance(value, str) and bool(_ID.fullmatch(value))
+
+
 def same_id(one: str, other: str) -> bool:
     """Tell whether two texts are ids of one record; of two long ones the case says nothing."""
     return record_id(one) == record_id(other) or (
