@@ -4,8 +4,10 @@ import json
 import logging
 import random
 import signal
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -157,6 +159,35 @@ def test_two_processes_at_once(world: PipelineWorld) -> None:
     world.sync()
     world.settle()
     assert told(world) == expected(cases=4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("pagerduty", "POST", "^/incidents$"),
+        ("salesforce", "POST", "/sobjects/Case/?$"),
+        ("salesforce", "POST", "/sobjects/CaseComment"),
+        ("pagerduty", "POST", "/notes$"),
+    ],
+    ids=lambda call: call[2],
+)
+def test_a_ledger_that_is_locked_when_the_answer_comes(
+    world: PipelineWorld, monkeypatch: pytest.MonkeyPatch, call: tuple[str, str, str]
+) -> None:
+    """An effect that could not be recorded is found by the next pass, not repeated."""
+    begin(world)
+    monkeypatch.setenv("PDSF_LEDGER_URL", f"{world.ledger_url}?timeout=0.5")
+    fault = world.fault("slow", *call, seconds=1.0)
+    with world.start_process() as process:
+        world.wait_for_hit(fault)
+        with closing(sqlite3.connect(world.home / "ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "lock" in complaints
+    world.sync()
+    world.settle()
+    assert told(world) == expected()
 
 
 def test_a_wrong_connection_is_one_sentence(

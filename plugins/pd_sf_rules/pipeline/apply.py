@@ -13,7 +13,7 @@ from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.model import PAGERDUTY, Action, Link
 from pd_sf_rules.pipeline import budgets, outcomes
 from pd_sf_rules.pipeline.effects import creations, extras, incidents, notes, records
-from pd_sf_rules.pipeline.prepare import RESOLVED, Task, prepare
+from pd_sf_rules.pipeline.prepare import RESOLVED, Task, our_fault, prepare
 from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT
 from pd_sf_rules.pipeline.rulebook import load_rulebook
 from pd_sf_rules.pipeline.run import Direction, Run, is_dead, owner, utc_now
@@ -105,15 +105,24 @@ def _watch(run: Run) -> None:
 
 
 def _carry_out_family(run: Run, effect: Effect, tasks: Sequence[Task]) -> None:
-    """Run one effect; an error that is nobody's own (no connection, say) is recorded on each action not concluded."""
+    """Run one effect; an error that is nobody's own (no connection, say) is recorded on each action not concluded.
+
+    It is no answer to any request, so what became of those that went out is looked for later.
+    """
+    error: SyncError | None = None
     try:
         effect(run, tasks)
-    except SyncError as error:
-        with run.ledger.begin() as c:
-            for task in tasks:
-                stored = actions.get_action(c, task.action.id)
-                if stored is not None and stored.state == "claimed":
-                    outcomes.failed(c, run, stored, error)
+    except SyncError as other:
+        error = other
+    except Exception as fault:  # noqa: BLE001  recorded below: one family's fault must not stop the others
+        error = our_fault(fault)
+    if error is None:
+        return
+    with run.ledger.begin() as c:
+        for task in tasks:
+            stored = actions.get_action(c, task.action.id)
+            if stored is not None and stored.state == "claimed":
+                outcomes.failed(c, run, task.action, error, in_doubt=True)
 
 
 def _choose(

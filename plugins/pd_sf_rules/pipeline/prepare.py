@@ -63,9 +63,11 @@ def prepare(
     errors = _read_incidents(run, claimed, linked, incidents)
     for action in claimed:
         ids = _incident_ids(action, linked[action.id])
+        unread = next((errors[i] for i in ids if i in errors), None)
+        if unread is not None and _wants_incidents(action):
+            refused.append((action, unread))
+            continue
         try:
-            if _wants_incidents(action) and not errors.keys().isdisjoint(ids):
-                raise next(errors[i] for i in ids if i in errors)
             of_pair = {i: incidents[i] for i in ids if i in incidents}
             task = Task(action, found[action.event_id], linked[action.id], of_pair, {})
             ready.append(replace(task, params=_rendered(run, task)))

@@ -12,6 +12,7 @@ from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.effects.incidents import targets_of
 from pd_sf_rules.pipeline.effects.sending import (
+    AnsweredError,
     already_done,
     doubtful_since,
     going_out,
@@ -61,7 +62,7 @@ def _add_note(run: Run, task: Task) -> None:
                     return
                 result = add_note(run.pagerduty, incident_id, part)
                 if result.error is not None:
-                    raise result.error
+                    raise AnsweredError(result.error)
                 note_id = result.id or name
             finished.add(name)
             with run.ledger.begin() as c:
@@ -119,7 +120,7 @@ def _post_comment(run: Run, task: Task) -> None:
                 new = NewComment(record_id, part, _is_public(run, task))
                 result = post_in_salesforce(run.salesforce, [new])[0]
                 if result.error is not None:
-                    raise result.error
+                    raise AnsweredError(result.error)
                 comment_id = result.id or name
             finished.add(name)
             with run.ledger.begin() as c:

@@ -36,18 +36,18 @@ def one_by_one(run: Run, tasks: Sequence[Task], effect: Callable[[Run, Task], No
     """
     limited: SyncError | None = None
     for task in tasks:
-        answered = False
+        error, answered = limited, False
         try:
-            if limited is not None:
-                raise limited
-            effect(run, task)
-            continue
+            if limited is None:
+                effect(run, task)
         except AnsweredError as answer:
             error, answered = answer.error, True
         except SyncError as other:
             error = other
         except Exception as fault:  # noqa: BLE001  recorded below: one action's fault must not stop the others
             error = our_fault(fault)
+        if error is None:
+            continue
         if isinstance(error, RateLimitedError):
             limited = error
         with run.ledger.begin() as c:
