@@ -36,7 +36,7 @@ class AirflowApi:
     def __init__(self, base_url: str, username: str, password: str) -> None:
         self.base_url = base_url.rstrip("/")
         self._login = {"username": username, "password": password}
-        self._http = httpx.Client(base_url=self.base_url, timeout=30.0, trust_env=False)
+        self._http = httpx.Client(base_url=self.base_url, timeout=60.0, trust_env=False)
 
     def __enter__(self) -> Self:
         return self

@@ -71,7 +71,7 @@ def _identity(folders: Folders, secrets: Secrets, passwords: Path, port: int) ->
         # A person's own airflow.cfg must not leak in, nor ours out.
         "AIRFLOW_CONFIG": str(folders.home / "airflow.cfg"),
         # Seconds that a writer waits for its turn: with SQLite's own 5, a busy machine loses a request.
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folders.home / 'airflow.db'}?timeout=60",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folders.home / 'airflow.db'}?timeout=20",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__DAGS_FOLDER": str(folders.dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(folders.plugins),

@@ -192,13 +192,14 @@ def test_a_scheduled_run_needs_no_form(dags: dict[str, dict[str, Any]]) -> None:
 
 
 def test_every_task_is_owned_retried_bounded_and_alerts(parsed: Parsed) -> None:
-    """Owner, our retry policy, a time-out and an alert on failure: no task of any DAG goes without."""
+    """Owner, our retry policy, a time-out and an alert on failure: no task goes without, but a question has time."""
     for dag_id, dag in parsed.dags.items():
         for task_id, task in dag["tasks"].items():
             told = (dag_id, task_id, task)
             assert task["owner"] == "pd-sf-rules", told
             assert task["policy"] == "SyncRetryPolicy", told
-            assert 0 < task["timeout"] <= 1800, told
+            if task["kind"] != "AskAboutStormOperator":
+                assert 0 < task["timeout"] <= 1800, told
             assert "SyncNotifier" in task["on_failure"], told
 
 
