@@ -3,12 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from pd_sf_rules.model import Event
 from pd_sf_rules.rules.fields import FieldRef, Side
 from pd_sf_rules.rules.operations import OPERATIONS
 from pd_sf_rules.rules.ruleset import ActionSpec, Condition, Group, Rule, Ruleset, When
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""On a busy machine a slow example is no failure."""
 
 PATHS = ("A", "B", "Rel.C")
 VALUES = st.sampled_from(

@@ -17,7 +17,7 @@ from pd_sf_rules.rules.index import BucketIndex
 from pd_sf_rules.rules.loader import load_text
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN
 from pd_sf_rules.rules.ruleset import Group, Rule, Ruleset, When
-from tests.unit.rule_strategies import EVENTS, RECORDS, RULES, RULESETS, TYPES
+from tests.unit.rule_strategies import EVENTS, PATIENT, RECORDS, RULES, RULESETS, TYPES
 from tests.unit.rule_texts import WHOLE_FILE, one_rule
 
 
@@ -463,7 +463,7 @@ def reference_matches(
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(PATIENT, max_examples=40)
 @given(st.lists(RULES, min_size=1, max_size=12), st.lists(EVENTS, max_size=6), TYPES)
 def test_the_index_finds_the_rules_that_hold(
     rules: list[Rule], events: list[Event], types: FieldTypes
@@ -500,7 +500,7 @@ def test_the_index_does_not_mix_up_true_and_one() -> None:
     assert matched(compiled.evaluate(sf({"F": True}))) == ["r0"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(PATIENT, max_examples=40)
 @given(st.lists(RULESETS, max_size=3), EVENTS, RECORDS, TYPES)
 def test_compiled_rules_say_what_a_plain_reading_says(
     rulesets: list[Ruleset], event: Event, record: Values, types: FieldTypes

