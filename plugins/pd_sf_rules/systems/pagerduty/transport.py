@@ -4,7 +4,9 @@ By itself it takes https only, repeats a 429 for ever without reading `ratelimit
 POST again after a read time-out. Here nothing is ever repeated below `client.py`.
 """
 
+import ssl
 import threading
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,6 +53,7 @@ class PagerDutySession(RestApiV2Client):
             auth_type=auth_type,
             base_url=base_url,
             trust_env=not loopback,
+            verify=_authorities(base_url),
         )
         # The client annotates seconds; it hands the value to httpx2 as it is.
         self.timeout: Any = httpx2.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout))
@@ -100,3 +103,16 @@ class PagerDutySession(RestApiV2Client):
         except (KeyError, ValueError):
             return
         self._limit = (max(allowed - left, 0), allowed)
+
+
+def _authorities(base_url: str) -> ssl.SSLContext:
+    """Return the authorities to trust; plain http (loopback only) needs none, and would trust none."""
+    if urlsplit(base_url).scheme == "http":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return _known_authorities()
+
+
+@cache
+def _known_authorities() -> ssl.SSLContext:
+    """Read the authorities once a process: it takes longer than a whole request."""
+    return httpx2.create_ssl_context()
