@@ -1,0 +1,113 @@
+"""What looks after the sync, in a real Airflow: a question about a storm, health, reconcile, replay, retention."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.airflow.sync_world import PATIENT, SyncWorld, eventually, running_sync
+from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld, event_is, mirror
+
+TO_PAGERDUTY, TO_SALESFORCE = "salesforce_to_pagerduty", "pagerduty_to_salesforce"
+STORMS, ASK, DECIDE = "held_storms", "ask_what_to_do", "carry_out_the_decision"
+SUMMARY = "Release as one summary incident"
+ACKED = mirror(
+    "Acked", event_is("acknowledge"), {"update_record": {"fields": {"Status": "Working"}}}
+)
+
+
+def prepare(sides: PipelineWorld) -> None:
+    """A paging rule whose breaker lets two incidents out."""
+    sides.settings(poll_seconds=1, limits={"incidents_per_rule": {"count": 2, "minutes": 60}})
+    sides.rules(PAGE_NEW, ACKED)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncWorld]:
+    """Both sync DAGs at work."""
+    folder = tmp_path_factory.mktemp("upkeep")
+    with running_sync(
+        folder, prepare=prepare, environ=lambda sandbox: sandbox.connections
+    ) as running:
+        running.start(TO_PAGERDUTY, TO_SALESFORCE)
+        for dag_id in ("health", "reconcile", "replay", "ledger_maintenance", STORMS):
+            running.airflow.unpause(dag_id)
+        yield running
+
+
+def result(world: SyncWorld, dag_id: str, task_id: str, **form: Any) -> tuple[str, Any]:
+    """Start a run with a form and wait for its end: its state and what its task returned."""
+    run_id = world.airflow.trigger(dag_id, form)
+    state = world.airflow.wait_for_run(dag_id, run_id, timeout=PATIENT)
+    return state, world.airflow.xcom(dag_id, run_id, task_id)
+
+
+def test_a_person_is_asked_once_and_the_sync_goes_on(world: SyncWorld) -> None:
+    """Five Cases at once: two page, one question waits, later runs end meanwhile; the answer makes one incident."""
+    org = world.sides.sandbox.salesforce
+    fields = {"Priority": "High", "Status": "New", "Origin": "Web"}
+    number, _ = org.faults.hold(
+        [{"object": "Case", "fields": {**fields, "Subject": f"Case {n}"}} for n in range(5)]
+    )
+    org.faults.release(number)
+    (asking,) = eventually(lambda: world.airflow.runs(STORMS), "a question about the storm")
+    run_id = asking["dag_run_id"]
+    path = f"/dags/{STORMS}/dagRuns/{quote(run_id, safe='')}/taskInstances/{ASK}/-1/hitlDetails"
+    eventually(
+        lambda: world.airflow.task_states(STORMS, run_id)[ASK] == "awaiting_input", "the question"
+    )
+    detail = world.airflow.call("GET", path)
+    assert detail["subject"].startswith("3 action(s) are held back: Rules of a.yaml / Page")
+    assert detail["options"] == ["Release", "Discard", SUMMARY]
+    _, state, told = world.by_hand(TO_PAGERDUTY)
+    assert (state, told["counts"]["held"]) == ("success", 0)
+    assert len(world.airflow.runs(STORMS)) == 1
+    world.airflow.call("PATCH", path, json={"chosen_options": [SUMMARY]})
+    assert world.airflow.wait_for_run(STORMS, run_id, timeout=PATIENT) == "success"
+    decided = world.airflow.xcom(STORMS, run_id, DECIDE)
+    paged = [one for one in world.sides.incidents() if one["service"]["id"] != "POPSYNC"]
+    assert len(paged) == 3
+    assert paged[-1]["id"] in decided["said"]
+    assert len(world.sides.links()) == 5
+
+
+def test_replay_begins_with_a_dry_run(world: SyncWorld) -> None:
+    """The form as it stands shows what would be tried; one that names nothing is red."""
+    state, told = result(world, "replay", "try_again", failed=True)
+    assert (state, told["dry_run"], told["count"]) == ("success", True, 0)
+    state, _ = result(world, "replay", "try_again")
+    assert state == "failed"
+
+
+def test_reconcile_reports(world: SyncWorld) -> None:
+    """The report of a run by hand is its result: all pairs compared, nothing found, nothing repaired."""
+    state, report = result(world, "reconcile", "compare_all_pairs")
+    assert (state, report["complete"], report["repair"]) == ("success", True, False)
+    assert (report["counts"]["pairs"], report["counts"]["findings"]) == (5, 0)
+
+
+def test_the_ledger_is_looked_after(world: SyncWorld) -> None:
+    """Nothing young is forgotten, and the result tells what is there."""
+    state, told = result(world, "ledger_maintenance", "check_and_forget")
+    assert state == "success"
+    assert set(told["forgotten"].values()) == {0}
+    assert told["rows"]["links"] == 5
+
+
+def test_health_is_red_while_something_is_broken_and_alerts_once(world: SyncWorld) -> None:
+    """Well at first; a file that cannot be used makes it fail with one alert, which the next good run resolves."""
+    state, told = result(world, "health", "examine_the_sync")
+    assert (state, told["findings"]) == ("success", [])
+    broken = world.sides.rules_text("version: 1\nname: [", "b.yaml")
+    state, told = result(world, "health", "examine_the_sync")
+    assert state == "failed"
+    assert "b.yaml" in told["findings"][0]
+    eventually(lambda: _alerts(world) == ["triggered"], "an alert")
+    broken.unlink()
+    assert result(world, "health", "examine_the_sync")[0] == "success"
+    eventually(lambda: _alerts(world) == ["resolved"], "the alert's end")
+
+
+def _alerts(world: SyncWorld) -> list[str]:
+    return [one["status"] for one in world.sides.incidents() if one["title"].startswith("health: ")]
