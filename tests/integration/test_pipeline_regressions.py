@@ -63,3 +63,26 @@ def test_an_edited_record_is_found_after_a_lost_answer(world: PipelineWorld) -> 
     assert [one["Id"] for one in world.cases()] == [case_id]
     assert len(world.links_of(case_id)) == 1
     world.settle()
+
+
+def test_what_people_do_before_a_creation_is_settled_reaches_the_record(world: PipelineWorld) -> None:
+    """An acknowledgement read before the lost answer to the incident's creation is settled is mirrored, once."""
+    mirrored = mirror("Ack", event_is("acknowledge"), {"post_comment": {"body": "acknowledged"}})
+    world.rules(rule("Page", RAISED, PAGE), mirrored)
+    world.sync()
+    case_id = world.case()
+    lost = world.fault("reset_after", "pagerduty", "POST", "^/incidents$", times=None)
+    down = world.fault("server_error", "pagerduty", "GET", "^/incidents$", times=None)
+    world.hurry()
+    world.sync("salesforce")
+    world.sandbox.faults.remove(lost)
+    world.sandbox.faults.remove(down)
+    (incident,) = world.incidents()
+    assert world.links() == []
+    world.ana().acknowledge(incident["id"])
+    world.ana().resolve(incident["id"])
+    world.sync("pagerduty")
+    assert [one["CommentBody"] for one in world.comments(case_id)] == ["acknowledged"]
+    world.settle()
+    assert [one["id"] for one in world.incidents()] == [incident["id"]]
+    assert world.action("create_incident").target == incident["id"]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from pd_sf_rules.ledger import cursors, events, expectations, snapshots
 from pd_sf_rules.model import PAGERDUTY, Event, LogEntry, Values, Window
 from pd_sf_rules.pipeline.expected import awaited
+from pd_sf_rules.pipeline.newborns import link_newborns
 from pd_sf_rules.pipeline.pulled import Pulled
 from pd_sf_rules.pipeline.run import Run, utc_now
 from pd_sf_rules.planning.echo import Expected, is_birth_echo, match_entry
@@ -35,12 +36,14 @@ def pull_pagerduty(run: Run, *, given: Window | None = None) -> list[Pulled]:
     Raises the errors of systems.pagerduty; what was recorded before an error stays recorded.
     """
     window, started_at, baseline_only = look(run, STREAM, given)
+    now = run.pagerduty.server_now()
     entries = pull_log_entries(run.pagerduty, window)
     our_user_id = run.pagerduty.user_id() if entries else ""
     new = 0
     for start in range(0, len(entries), PAGE):
         with run.ledger.begin() as c:
             fresh = _unknown(c, run, entries[start : start + PAGE], started_at)
+            link_newborns(c, run, fresh, server_now=now)
             page = _known(c, run, fresh)
             for entry in fresh:
                 new += _record(c, run, page, entry, our_user_id, baseline_only=baseline_only)
@@ -49,11 +52,12 @@ def pull_pagerduty(run: Run, *, given: Window | None = None) -> list[Pulled]:
 
 def take_in(run: Run, entries: Sequence[LogEntry]) -> int:
     """Record an event for each of these log entries that is not known yet; return how many."""
-    our_user_id = run.pagerduty.user_id()
+    our_user_id, now = run.pagerduty.user_id(), run.pagerduty.server_now()
     new = 0
     with run.ledger.begin() as c:
         known = events.known_ids(c, [event_id(run, entry) for entry in entries])
         fresh = [entry for entry in entries if event_id(run, entry) not in known]
+        link_newborns(c, run, fresh, server_now=now)
         page = _known(c, run, fresh)
         for entry in fresh:
             new += _record(c, run, page, entry, our_user_id, baseline_only=False)

@@ -20,6 +20,7 @@ from pd_sf_rules.pipeline.effects.sending import (
     going_out,
     in_doubt,
     one_by_one,
+    parts_done,
 )
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
@@ -79,13 +80,20 @@ def _made_before(run: Run, task: Task) -> Values | None:
     """Look for the incident that a lost answer may have left behind: our key, made since, linked by nobody yet."""
     since = doubtful_since(task, run.pagerduty.server_now())
     found = incidents_by_key(run.pagerduty, _key(task), open_only=False)
-    linked = {link.incident_id for link in task.links}
+    linked = {link.incident_id for link in task.links} - _seen_meanwhile(run, task)
     for one in found:
         made_at = instant(str(one.get("created_at") or ""))
         recent = since is None or made_at is None or made_at >= since
         if recent and one["id"] not in linked:
             return one
     return None
+
+
+def _seen_meanwhile(run: Run, task: Task) -> set[str]:
+    """Return what the log showed another process of this very creation, after this one took it."""
+    with run.ledger.read() as c:
+        stands = actions.get_action(c, task.action.id)
+    return parts_done(stands.answer if stands else None)
 
 
 def _key(task: Task) -> str:

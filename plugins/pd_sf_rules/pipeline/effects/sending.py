@@ -56,7 +56,11 @@ def one_by_one(run: Run, tasks: Sequence[Task], effect: Callable[[Run, Task], No
 
 def already_done(task: Task) -> set[str]:
     """Return the parts of an action that an earlier attempt finished, by the names it gave them."""
-    answer = task.action.answer
+    return parts_done(task.action.answer)
+
+
+def parts_done(answer: Any) -> set[str]:
+    """Return the parts that an action's stored answer names as done."""
     return set(answer.get("done", ())) if isinstance(answer, Mapping) else set()
 
 
