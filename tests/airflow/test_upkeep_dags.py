@@ -31,8 +31,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncWorld]:
         folder, prepare=prepare, environ=lambda sandbox: sandbox.connections
     ) as running:
         running.start(TO_PAGERDUTY, TO_SALESFORCE)
-        for dag_id in ("health", "reconcile", "replay", "ledger_maintenance", STORMS):
-            running.airflow.unpause(dag_id)
+        for dag_id in ("health", "reconcile", "ledger_maintenance"):
+            running.airflow.wait_for_dag(dag_id, timeout=PATIENT)
+            running.airflow.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+        for dag_id in ("replay", STORMS):  # these are never paused
+            running.airflow.wait_for_dag(dag_id, timeout=PATIENT)
         yield running
 
 
@@ -76,8 +79,9 @@ def test_replay_begins_with_a_dry_run(world: SyncWorld) -> None:
     """The form as it stands shows what would be tried; one that names nothing is red."""
     state, told = result(world, "replay", "try_again", failed=True)
     assert (state, told["dry_run"], told["count"]) == ("success", True, 0)
-    state, _ = result(world, "replay", "try_again")
-    assert state == "failed"
+    nameless = world.airflow.trigger("replay", {})
+    assert world.airflow.wait_for_run("replay", nameless, timeout=PATIENT) == "failed"
+    assert "names nothing to replay" in world.task_log("replay", nameless, "try_again")
 
 
 def test_reconcile_reports(world: SyncWorld) -> None:
