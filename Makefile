@@ -1,9 +1,11 @@
 # A newcomer needs Python 3.11-3.13 and make; everything else is installed into .venv. Plain `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint format bench lock clean
+.PHONY: help install demo up test chaos lint format bench lock clean
 
 PORT ?= 8080
 KEEP ?=
+SEED ?=
+SEEDS ?=
 ARGS ?=
 BIN := .venv/bin
 CHECKED := plugins/pd_sf_rules plugins/pd_sf_rules_plugin.py embedded sandbox demo dags scripts tests benchmarks
@@ -35,6 +37,9 @@ lint: install ## style, types and the direction of imports
 
 format: install ## let ruff put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+chaos: install ## random people, faults and kills (SEED=n replays one, SEEDS=n plays that many)
+	@$(if $(SEED),PDSF_CHAOS_SEED="$(SEED)") $(if $(SEEDS),PDSF_CHAOS_SEEDS="$(SEEDS)") $(BIN)/python -m pytest tests/chaos $(if $(SEED),-k happens_twice) $(ARGS)
 
 bench: install ## the benchmarks, as a table
 	@$(BIN)/python -m pip install --quiet --requirement requirements-bench.txt || echo "some engines could not be installed"

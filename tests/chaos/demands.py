@@ -128,7 +128,9 @@ def _incidents(sandbox: World) -> list[Incident]:
             "SELECT doc FROM log_entries WHERE incident_id = ? ORDER BY seq", (doc["id"],)
         )
         log = [_entry(sandbox, row) for row in rows]
-        notes = [str(one["content"]) for one in reversed(stored_notes.of_incident(state, doc["id"]))]
+        notes = [
+            str(one["content"]) for one in reversed(stored_notes.of_incident(state, doc["id"]))
+        ]
         service = str(state.store.name("service", doc["service"]["id"]))
         found.append(Incident(doc["id"], doc["title"], service, doc, notes, log))
     return found
@@ -177,22 +179,27 @@ def _pages(case: Case) -> list[str]:
         wrong.append(f"{len(ours)} incidents for {len(_rises(case))} rises")
     if not case.incidents and case.row["Priority"] == "High":
         wrong.append("nobody was paged")
-    for one in ours:
-        if one.service != PAGE_SERVICE:
-            wrong.append(f"paged {one.service}")
-    for earlier, later in zip(case.incidents, ours[1:] if case.incidents[:1] == ours[:1] else ours, strict=False):
-        born = later.log[0]
-        before = [e for e in earlier.log if e.at <= born.at and e.type in {"resolve", "reopen"}]
-        if not any(e.type == "resolve" for e in before):
-            wrong.append(f"{later.id} was created beside {earlier.id}, which was never resolved")
+    wrong += [f"paged {one.service}" for one in ours if one.service != PAGE_SERVICE]
+    for at, later in enumerate(case.incidents):
+        wrong += [
+            f"{later.id} was created beside {earlier.id}, which had never been resolved"
+            for earlier in case.incidents[:at]
+            if later.ours and not _resolved_until(earlier, later.log[0].at)
+        ]
     return wrong
+
+
+def _resolved_until(incident: Incident, moment: datetime) -> bool:
+    return any(one.type == "resolve" and one.at <= moment for one in incident.log)
 
 
 def _comments(case: Case) -> list[str]:
     """Each entry of a person is told once, each note crosses once, and nothing else is there."""
     expected: Counter[str] = Counter()
     for incident in case.incidents:
-        expected.update(e.told for e in incident.log if not e.ours and e.agent_id and e.type in TOLD)
+        expected.update(
+            e.told for e in incident.log if not e.ours and e.agent_id and e.type in TOLD
+        )
         for text in incident.notes:
             if "note#" in text or "resolution#" in text:
                 expected[text.removeprefix("Resolution Note: ")] += 1
@@ -222,7 +229,9 @@ def _writes(case: Case) -> list[str]:
     ours = {MIRROR, URL}
     stamps = {"LastModifiedDate", "LastModifiedById", "SystemModstamp"}
     wrong = [
-        f"wrote {sorted(set(one) - ours - stamps)}" for one in case.written if set(one) - ours - stamps
+        f"wrote {sorted(set(one) - ours - stamps)}"
+        for one in case.written
+        if set(one) - ours - stamps
     ]
     entries = sorted(
         (e for i in case.incidents for e in i.log if not e.ours and e.agent_id and e.type in TOLD),
@@ -271,8 +280,14 @@ def _notes_there(case: Case) -> list[str]:
         return []
     notes = [text for one in case.incidents for text in one.notes]
     wrong = [f"comment did not cross: {c}" for c in _texts(case) if not any(c in n for n in notes)]
-    first = next((n for n, one in enumerate(case.edits) if one.fields.get("Priority") == "High"), None)
-    if case.edits and (case.made_by_us or first is not None) and f"Edit {case.row[TOKEN]}" not in notes:
+    first = next(
+        (n for n, one in enumerate(case.edits) if one.fields.get("Priority") == "High"), None
+    )
+    if (
+        case.edits
+        and (case.made_by_us or first is not None)
+        and f"Edit {case.row[TOKEN]}" not in notes
+    ):
         wrong.append(f"the last edit ({case.row[TOKEN]}) was not noted")
     return wrong
 

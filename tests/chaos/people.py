@@ -60,7 +60,10 @@ class People:
     def _tried(self, act: Callable[[], str | None]) -> str | None:
         try:
             return act()
-        except (ApiError, Refusal):  # a locked row, an incident resolved meanwhile: not allowed, so not done
+        except (
+            ApiError,
+            Refusal,
+        ):  # a locked row, an incident resolved meanwhile: not allowed, so not done
             return None
 
     # Salesforce
@@ -80,7 +83,7 @@ class People:
 
     def _case(self) -> str:
         known = {one["Id"] for one in self.sandbox.salesforce.records("Case")}
-        return self.rng.choice(sorted(known))
+        return str(self.rng.choice(sorted(known)))
 
     def _write(self, **fields: Any) -> str:
         case_id = self._case()
@@ -167,12 +170,18 @@ class People:
         return f"Incident {incident_id} is noted: {text}"
 
     def _priority(self) -> str:
-        incident_id, name = self._incident("triggered", "acknowledged"), self.rng.choice(("P1", "P2", "P3", "P4"))
+        incident_id, name = (
+            self._incident("triggered", "acknowledged"),
+            self.rng.choice(("P1", "P2", "P3", "P4")),
+        )
         self._anybody().set_priority(incident_id, name)
         return f"Incident {incident_id} gets priority {name}"
 
     def _urgency(self) -> str:
-        incident_id, word = self._incident("triggered", "acknowledged"), self.rng.choice(("high", "low"))
+        incident_id, word = (
+            self._incident("triggered", "acknowledged"),
+            self.rng.choice(("high", "low")),
+        )
         self._anybody().set_urgency(incident_id, word)
         return f"Incident {incident_id} gets urgency {word}"
 

@@ -4,7 +4,10 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,14 +23,19 @@ from sandbox.salesforce.settings import ConnectedApp
 from sandbox.world import World
 from tests.chaos import demands, rules, troubles
 from tests.chaos.clock import VirtualClock
+from tests.chaos.people import People
 from tests.chaos.play import Play
 from tests.chaos.steps import Steps
+from tests.integration.postgres import PostgresServer
 
 pytest_plugins = ["tests.integration.ledger_databases"]
 
 SEED = os.environ.get("PDSF_CHAOS_SEED")
 FIRST = int(os.environ.get("PDSF_CHAOS_FIRST", "0"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("PDSF_CHAOS_SEEDS", "60")))
+POSTGRES_SEEDS = 3
+KILLED_SEEDS = 2
+ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
 CHOSEN = [int(SEED)] if SEED else list(SEEDS)
 
@@ -58,10 +66,14 @@ def opened(migrated_file: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def sqlite_ledger(opened: Ledger) -> Ledger:
     """An empty ledger in SQLite."""
-    with opened.begin() as c:
+    return _emptied(opened)
+
+
+def _emptied(ledger: Ledger) -> Ledger:
+    with ledger.begin() as c:
         for table in reversed(metadata.sorted_tables):
             c.execute(delete(table))
-    return opened
+    return ledger
 
 
 def _home(sandbox: World, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +93,9 @@ def _home(sandbox: World, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "login_url": sandbox.salesforce_url,
     }
     salesforce = {"conn_type": "salesforce", "login": API_USER, "extra": extra}
-    for name, value in (sandbox.connections | {"AIRFLOW_CONN_SALESFORCE_DEFAULT": json.dumps(salesforce)}).items():
+    for name, value in (
+        sandbox.connections | {"AIRFLOW_CONN_SALESFORCE_DEFAULT": json.dumps(salesforce)}
+    ).items():
         monkeypatch.setenv(name, value)
 
 
@@ -109,13 +123,26 @@ def _left_over(ledger: Ledger, now: demands.Truth) -> list[str]:
     return wrong
 
 
-def _play(seed: int, sandbox: World, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, home: Path, ledger: Ledger) -> None:
+def _set_up(
+    seed: int, sandbox: World, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
     troubles.calm(sandbox)
     clock.restart()
     sandbox.reset()
     sandbox.pagerduty.limits.per_minute = 0
     sandbox.pagerduty._random = random.Random(seed)
     _home(sandbox, home, monkeypatch)
+
+
+def _play(
+    seed: int,
+    sandbox: World,
+    clock: VirtualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    home: Path,
+    ledger: Ledger,
+) -> None:
+    _set_up(seed, sandbox, clock, monkeypatch, home)
     clock.rule(monkeypatch)
     steps = Steps(clock)
     steps.install(monkeypatch)
@@ -128,7 +155,7 @@ def _play(seed: int, sandbox: World, clock: VirtualClock, monkeypatch: pytest.Mo
     except BaseException as error:
         story = "\n".join(play.story)
         there = demands.shown(demands.truth(sandbox))
-        print(f"Seed {seed}; replay it by `make chaos SEED={seed}`.\n{story}\n{there}\n{error}")
+        error.add_note(f"Seed {seed}; replay it by `make chaos SEED={seed}`.\n{story}\n{there}")
         raise
 
 
@@ -143,3 +170,74 @@ def test_nothing_is_lost_and_nothing_happens_twice(
 ) -> None:
     """After any mixture of actions, faults and kills: each effect once, both sides in step, then silence."""
     _play(seed, sandbox, clock, monkeypatch, tmp_path, sqlite_ledger)
+
+
+@pytest.mark.parametrize("seed", CHOSEN[:POSTGRES_SEEDS])
+def test_the_same_on_postgresql(
+    seed: int,
+    sandbox: World,
+    clock: VirtualClock,
+    postgres_server: PostgresServer,
+    migrated_database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ledger's other database keeps the same promises."""
+    ledger = open_ledger(postgres_server.url(migrated_database))
+    try:
+        _emptied(ledger)
+        _play(seed, sandbox, clock, monkeypatch, tmp_path, ledger)
+    finally:
+        ledger.close()
+
+
+@pytest.mark.parametrize("seed", CHOSEN[:KILLED_SEEDS])
+def test_processes_killed_anywhere(
+    seed: int,
+    sandbox: World,
+    clock: VirtualClock,
+    sqlite_ledger: Ledger,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`pdsf sync` is ended by SIGKILL after some request of its own, again and again; then it may finish."""
+    story: list[str] = []
+    rng = random.Random(seed)
+    _set_up(seed, sandbox, clock, monkeypatch, tmp_path)
+    monkeypatch.setenv("PDSF_LEDGER_URL", sqlite_ledger.name)
+    people = People(sandbox, clock, rng, story)
+    _finish(_process(tmp_path))
+    for _ in range(4):
+        for _ in range(3):
+            people.act()
+        process = _process(tmp_path)
+        until = sandbox.traffic.last_number() + rng.randint(4, 25)
+        while process.poll() is None and sandbox.traffic.last_number() < until:
+            time.sleep(0.002)  # a process of its own cannot tell us more than its traffic does
+        process.kill()
+        process.communicate()
+    people.let_commit()
+    for _ in range(3):
+        before = sandbox.traffic.last_number()
+        _finish(_process(tmp_path))
+    assert sandbox.traffic.requests(writes_only=True, after=before) == []
+    now = demands.truth(sandbox)
+    wrong = [*demands.broken(now), *demands.repeated(now), *_left_over(sqlite_ledger, now)]
+    told = "\n".join([*story, demands.shown(now)])
+    assert not wrong, f"{demands.sorted_lines(wrong)}\n{told}"
+
+
+def _process(home: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pd_sf_rules", "sync"],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "plugins")},
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _finish(process: subprocess.Popen[str]) -> None:
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said

@@ -23,8 +23,7 @@ LOCKED = "unable to obtain exclusive access to this record"
 def plan(sandbox: World, rng: Random, story: list[str]) -> None:
     """Replace the faults in force by some others, or by none."""
     sandbox.faults.clear(seed=rng.randrange(1 << 30))
-    for _ in range(rng.choice((0, 1, 1, 2))):
-        story.append(f"    fault: {_transport(sandbox, rng)}")
+    story += [f"    fault: {_transport(sandbox, rng)}" for _ in range(rng.choice((0, 1, 1, 2)))]
     if rng.random() < 0.25:
         story.append(f"    refusal: {_refusal(sandbox, rng)}")
     if rng.random() < 0.3:
@@ -43,9 +42,7 @@ def plan(sandbox: World, rng: Random, story: list[str]) -> None:
 
 
 def _transport(sandbox: World, rng: Random) -> str:
-    kinds = rng.choice(
-        (TRANSPORT, LOST, LOST, (rng.choice(TRANSPORT),), ("unauthorized",))
-    )
+    kinds = rng.choice((TRANSPORT, LOST, LOST, (rng.choice(TRANSPORT),), ("unauthorized",)))
     once = kinds == ("unauthorized",)
     members = {
         "system": rng.choice(("salesforce", "pagerduty", None)),

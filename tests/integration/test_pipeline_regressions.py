@@ -12,12 +12,18 @@ from tests.integration.pipeline_world import (
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
 RAISED = became("Case.Priority", "High")
-PHONED = {"create_record": {"fields": {"Subject": "{{ incident.title }}", "Origin": "Phone", "Priority": "Low"}}}
+PHONED = {
+    "create_record": {
+        "fields": {"Subject": "{{ incident.title }}", "Origin": "Phone", "Priority": "Low"}
+    }
+}
 
 
 def test_an_address_outlives_the_incident(world: PipelineWorld) -> None:
     """An incident that is resolved before its address is written still has that address."""
-    address = {"update_record": {"fields": {"PagerDuty_Incident_URL__c": "{{ links.incident_url }}"}}}
+    address = {
+        "update_record": {"fields": {"PagerDuty_Incident_URL__c": "{{ links.incident_url }}"}}
+    }
     world.rules(rule("Page", RAISED, PAGE, address))
     world.sync()
     case_id = world.case()
@@ -65,7 +71,9 @@ def test_an_edited_record_is_found_after_a_lost_answer(world: PipelineWorld) -> 
     world.settle()
 
 
-def test_what_people_do_before_a_creation_is_settled_reaches_the_record(world: PipelineWorld) -> None:
+def test_what_people_do_before_a_creation_is_settled_reaches_the_record(
+    world: PipelineWorld,
+) -> None:
     """An acknowledgement read before the lost answer to the incident's creation is settled is mirrored, once."""
     mirrored = mirror("Ack", event_is("acknowledge"), {"post_comment": {"body": "acknowledged"}})
     world.rules(rule("Page", RAISED, PAGE), mirrored)

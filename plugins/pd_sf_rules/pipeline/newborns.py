@@ -41,7 +41,12 @@ def link_newborns(
         maker = next((a for a in waiting if _made(a, ours[incident_id], ahead)), None)
         if maker is not None:
             link = Link(
-                run.name, maker.object or "", maker.record_id or "", incident_id, maker.ruleset, utc_now()
+                run.name,
+                maker.object or "",
+                maker.record_id or "",
+                incident_id,
+                maker.ruleset,
+                utc_now(),
             )
             links.add_link(c, link)
             actions.note_progress(c, maker.id, answer={"done": [incident_id]})
