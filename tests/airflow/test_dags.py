@@ -21,8 +21,11 @@ DESCRIBE = """
 import json, sys, time
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
+from pd_sf_rules.rules import loader
 
 DagBag(dag_folder=sys.argv[1])  # imports what the files import
+for kept in vars(loader).values():  # Airflow parses each file in a fresh process, which has read no ruleset yet
+    getattr(kept, "cache_clear", int)()
 started = time.process_time()
 bag = DagBag(dag_folder=sys.argv[1])
 seconds = time.process_time() - started
@@ -38,6 +41,7 @@ def described(dag):
         "tasks": {t.task_id: {
             "owner": t.owner, "retries": t.retries,
             "timeout": t.execution_timeout and t.execution_timeout.total_seconds(),
+            "kind": type(t).__name__,
             "policy": type(t.retry_policy).__name__, "doc": t.doc_md,
             "on_failure": [type(c).__name__ for c in t.on_failure_callback],
             "downstream": sorted(t.downstream_task_ids), "rule": str(t.trigger_rule),

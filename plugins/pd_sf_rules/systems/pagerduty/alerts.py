@@ -17,6 +17,10 @@ SUMMARY_LENGTH = 1024
 class EventsSession(EventsApiV2Client):
     """The official client on the host of the connection's `events_url`: the US's, the EU's, or loopback http."""
 
+    max_network_attempts = (
+        1  # an alert without a network holds its task up for seconds, not for half a minute
+    )
+
     @property
     def url(self) -> str:
         """The base URL, checked where the connection is read."""
