@@ -36,6 +36,7 @@ class Run:
     _salesforce: SalesforceClient | None = field(default=None, repr=False)
     _pagerduty: PagerDutyClient | None = field(default=None, repr=False)
     _lookups: Lookups | None = field(default=None, repr=False)
+    _kept_usage: Mapping[str, ApiUsage] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -79,9 +80,16 @@ class Run:
         clients = {"salesforce": self._salesforce, "pagerduty": self._pagerduty}
         return {name: client.usage() for name, client in clients.items() if client is not None}
 
+    def keep_usage(self) -> None:
+        """Keep what the servers told of their allowances, for every worker to see; what was kept is not kept again."""
+        usage = self.usage()
+        if usage != self._kept_usage:
+            remember(self.ledger, self.name, usage)
+            self._kept_usage = usage
+
     def close(self) -> None:
         """Close the clients that were opened, and keep what the servers told of their allowances."""
-        remember(self.ledger, self.name, self.usage())
+        self.keep_usage()
         for client in (self._salesforce, self._pagerduty):
             if client is not None:
                 client.close()

@@ -38,6 +38,7 @@ def sync(
     error = pull_error or judge_error
     if error is None:
         commit(run, pulled)
+    run.keep_usage()
     return told, error
 
 
