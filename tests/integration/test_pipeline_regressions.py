@@ -1,5 +1,6 @@
 """Bugs that chaos found, each made small."""
 
+from sandbox.salesforce.planned import Refusal
 from tests.integration.pipeline_world import (
     PAGE,
     PipelineWorld,
@@ -94,3 +95,17 @@ def test_what_people_do_before_a_creation_is_settled_reaches_the_record(
     world.settle()
     assert [one["id"] for one in world.incidents()] == [incident["id"]]
     assert world.action("create_incident").target == incident["id"]
+
+
+def test_a_refusal_that_was_cut_short_is_not_final(world: PipelineWorld) -> None:
+    """A locked row whose refusal arrives cut in the middle is tried again: nobody knows why it was refused."""
+    world.rules(mirror("Phone", event_is("trigger"), PHONED))
+    world.sync()
+    world.ana().create_incident("Support P2", "Mail is late")
+    locked = Refusal(code="UNABLE_TO_LOCK_ROW", message="unable to obtain exclusive access")
+    world.sandbox.salesforce.faults.refuse(locked)
+    cut = world.fault("malformed_json", "salesforce", "POST", "sobjects/Case")
+    world.settle(3)
+    assert world.hits(cut) == 1
+    assert [one["Subject"] for one in world.cases()] == ["Mail is late"]
+    assert world.action("create_record").state == "applied"

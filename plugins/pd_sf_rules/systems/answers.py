@@ -8,6 +8,8 @@ from urllib.parse import urljoin, urlsplit
 
 # Statuses with which proxies and load balancers tell of passing trouble behind them.
 _FRONT_TROUBLE = frozenset({406, 408, 420})
+# Statuses that tell what to do next without their words.
+_STATUS_SAYS_ALL = frozenset({401, 404, 429})
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _MAX_WORDS = 500
 _MAX_TEXT = 20_000
@@ -57,9 +59,15 @@ class Answer:
     @property
     def trouble(self) -> bool:
         """Say whether the server or the way to it is in trouble, so that a read may be repeated."""
-        strange = 200 <= self.status < 300 and not self.readable
+        strange = not self.readable and (200 <= self.status < 300 or self._is_cut)
         front = self.status in _FRONT_TROUBLE
         return self.failure is not None or self.status >= 500 or strange or front
+
+    @property
+    def _is_cut(self) -> bool:
+        """Say whether a refusal begins as JSON and is none: its reason, and so what to do about it, is unknown."""
+        begun = str(self.body).lstrip().startswith(("{", "["))
+        return begun and 400 <= self.status < 500 and self.status not in _STATUS_SAYS_ALL
 
     @property
     def settled_login(self) -> bool:
