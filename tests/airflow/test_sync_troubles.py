@@ -119,11 +119,15 @@ def test_the_alert_clears_with_the_next_good_run(world: SyncWorld) -> None:
 
 
 def test_an_outage_is_caught_up_by_itself(world: SyncWorld) -> None:
-    """While Salesforce is down runs are red and the cursor stays; afterwards what was missed pages."""
+    """While Salesforce is down runs are red and the cursor stays; afterwards what was missed pages.
+
+    A wrong key on the other side meanwhile is that side's own trouble.
+    """
     fault = world.sides.fault("server_error", "salesforce", "GET", "/query", times=None)
     before = world.cursors()["salesforce:Case"]
     run_id = world.airflow.trigger(TO_PAGERDUTY)
     case_id = world.sides.case("good in the outage")
+    a_wrong_key_is_one_sentence_at_once(world)
     assert world.airflow.wait_for_run(TO_PAGERDUTY, run_id, timeout=300) == "failed"
     assert world.airflow.task_states(TO_PAGERDUTY, run_id)["pull_changed_records"] == "failed"
     assert "Nothing is lost" in world.task_log(TO_PAGERDUTY, run_id, LAST_TASK)
@@ -136,7 +140,7 @@ def test_an_outage_is_caught_up_by_itself(world: SyncWorld) -> None:
     assert len(alerts(world, TO_PAGERDUTY)) == 2
 
 
-def test_a_wrong_key_is_one_sentence_at_once(world: SyncWorld) -> None:
+def a_wrong_key_is_one_sentence_at_once(world: SyncWorld) -> None:
     """It is not retried, names the connection, and a mended connection needs no restart."""
     use_key(world, SPOILT_KEY)
     run_id = world.airflow.trigger(TO_SALESFORCE)
