@@ -1,5 +1,6 @@
 """Bugs that chaos found, each made small."""
 
+from sandbox.pagerduty.state import LogEntryFaults
 from sandbox.salesforce.planned import Refusal
 from tests.integration.pipeline_world import (
     PAGE,
@@ -109,3 +110,23 @@ def test_a_refusal_that_was_cut_short_is_not_final(world: PipelineWorld) -> None
     assert world.hits(cut) == 1
     assert [one["Subject"] for one in world.cases()] == ["Mail is late"]
     assert world.action("create_record").state == "applied"
+
+
+def test_a_late_entry_overwrites_nothing_newer(world: PipelineWorld) -> None:
+    """An acknowledgement that the log shows only after the resolution leaves what the resolution wrote."""
+    told = {"update_record": {"fields": {"SuppliedCompany": "{{ event.type }}"}}}
+    noted = {"post_comment": {"body": "{{ event.type }}"}}
+    tells = rule("Tell", event_is("acknowledge"), told, noted, run_on="pagerduty")
+    ends = rule("End", event_is("resolve"), told, noted, run_on="pagerduty")
+    case_id, incident_id = world.paged(tells, ends)
+    world.sandbox.pagerduty.log_entry_faults = LogEntryFaults(late=1.0, late_seconds=30)
+    world.ana().acknowledge(incident_id)
+    world.sandbox.pagerduty.log_entry_faults = LogEntryFaults()
+    world.clock.pass_(seconds=5)
+    world.ana().resolve(incident_id)
+    world.sync()
+    assert world.record(case_id)["SuppliedCompany"] == "resolve"
+    world.clock.pass_(seconds=60)
+    world.settle()
+    assert world.record(case_id)["SuppliedCompany"] == "resolve"
+    assert [one["CommentBody"] for one in world.comments(case_id)] == ["resolve", "acknowledge"]

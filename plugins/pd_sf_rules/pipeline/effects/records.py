@@ -6,14 +6,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.ledger import expectations, snapshots
-from pd_sf_rules.model import SALESFORCE, Values
+from pd_sf_rules.ledger import actions, expectations, snapshots
+from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Values
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.effects.creations import written_fields
 from pd_sf_rules.pipeline.effects.sending import already_done, going_out
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.planning.kinds import UPDATE_RECORD
 from pd_sf_rules.planning.values import same_value
 from pd_sf_rules.systems.results import WriteResult
 from pd_sf_rules.systems.salesforce.actions import RecordUpdate
@@ -56,7 +57,11 @@ def _rows(run: Run, tasks: Sequence[Task]) -> list[_Row]:
             with run.ledger.begin() as c:
                 outcomes.skipped(c, run, task.action, f"No {task.action.object} is linked.")
             continue
-        fields = written_fields(task.params["fields"])
+        fields = _still_newest(run, task, written_fields(task.params["fields"]))
+        if not fields:
+            with run.ledger.begin() as c:
+                outcomes.skipped(c, run, task.action, "A later event wrote these fields already.")
+            continue
         finished = already_done(task)
         rows += [
             _Row(task, RecordUpdate(name, record_id, fields), fields, fields)
@@ -101,6 +106,25 @@ def _before(row: _Row) -> Mapping[str, Any] | None:
         return None
     before = request.get("before", {}).get(row.update.record_id)
     return before if isinstance(before, Mapping) else None
+
+
+def _still_newest(run: Run, task: Task, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out what a later event of the incident wrote already: its log may show an older entry afterwards."""
+    if task.event.source != PAGERDUTY or not task.event.incident_id:
+        return fields
+    with run.ledger.read() as c:
+        applied = actions.find_actions(
+            c, integration=run.name, incident_id=task.event.incident_id, state="applied", limit=1000
+        )
+    later = {
+        name.casefold()
+        for one in applied
+        if one.kind == UPDATE_RECORD
+        and one.object == task.action.object
+        and one.event_occurred_at > task.action.event_occurred_at
+        for name in one.params["fields"]
+    }
+    return {name: value for name, value in fields.items() if name.casefold() not in later}
 
 
 def _see_first(run: Run, rows: Sequence[_Row]) -> None:
