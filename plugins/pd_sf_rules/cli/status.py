@@ -17,7 +17,7 @@ from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.printing import clock, indent, print_json, seconds, show, table
 
 if TYPE_CHECKING:
-    from pd_sf_rules.ledger.queue import Queue
+    from pd_sf_rules.ledger.backlog import Queue
     from pd_sf_rules.pipeline.doctor import Check
     from pd_sf_rules.pipeline.status import IntegrationState, Status
 

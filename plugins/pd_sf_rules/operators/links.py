@@ -35,18 +35,18 @@ class RecordLink(BaseOperatorLink):
 
 
 def link_urls(run: Run) -> dict[str, str]:
-    """Return the URLs of the incident and the record that this run wrote to last; one that is unknown is absent."""
+    """Return the URLs of the incident and the record that this run wrote to last; "" for one that is unknown."""
     with run.ledger.read() as c:
         done = actions.find_actions(c, integration=run.name, run_id=run.id, limit=50)
         written = [one for one in done if one.state == "applied" and one.target]
-        urls: dict[str, str] = {}
+        urls = {INCIDENT_URL: "", RECORD_URL: ""}
         for one in written:
             target = str(one.target).split(",")[0]
-            if WRITES_TO[one.kind] == PAGERDUTY and INCIDENT_URL not in urls:
+            if WRITES_TO[one.kind] == PAGERDUTY and not urls[INCIDENT_URL]:
                 seen = snapshots.get_snapshots(c, run.name, PAGERDUTY, "incident", [target])
                 url = seen[target].values.get("html_url") if target in seen else None
                 if url:
                     urls[INCIDENT_URL] = str(url)
-            elif WRITES_TO[one.kind] != PAGERDUTY and RECORD_URL not in urls:
+            elif WRITES_TO[one.kind] != PAGERDUTY and not urls[RECORD_URL]:
                 urls[RECORD_URL] = run.salesforce.record_url(one.object or "", target)
     return urls

@@ -10,8 +10,8 @@ from typing import Literal
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import Ledger, cursors, pauses, runs
 from pd_sf_rules.ledger import rulesets as versions
+from pd_sf_rules.ledger.backlog import Queue, queue_of
 from pd_sf_rules.ledger.pauses import Pause
-from pd_sf_rules.ledger.queue import Queue, queue_of
 from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.model import ApiUsage
 from pd_sf_rules.pipeline.opening import open_run
