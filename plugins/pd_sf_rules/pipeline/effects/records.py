@@ -109,7 +109,7 @@ def _before(row: _Row) -> Mapping[str, Any] | None:
 
 
 def _still_newest(run: Run, task: Task, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out what a later event of the incident wrote already: its log may show an older entry afterwards."""
+    """Leave out what the ruleset wrote for a later event already: the log may show an older entry afterwards."""
     if task.event.source != PAGERDUTY or not task.event.incident_id:
         return fields
     with run.ledger.read() as c:
@@ -121,6 +121,7 @@ def _still_newest(run: Run, task: Task, fields: Mapping[str, Any]) -> Mapping[st
         for one in applied
         if one.kind == UPDATE_RECORD
         and one.object == task.action.object
+        and one.ruleset == task.action.ruleset
         and one.event_occurred_at > task.action.event_occurred_at
         for name in one.params["fields"]
     }
