@@ -11,7 +11,7 @@ import pendulum
 from airflow.sdk import DAG
 
 from pd_sf_rules.operators.upkeep import HealthOperator
-from pd_sf_rules.policies import dag_id, default_args, upkeep_tags
+from pd_sf_rules.policies import dag_id, default_args, owner_links, upkeep_tags
 from pd_sf_rules.settings import load_integrations
 
 for integration in load_integrations().values():
@@ -22,6 +22,7 @@ for integration in load_integrations().values():
         catchup=False,
         max_active_runs=1,
         default_args=default_args(integration),
+        owner_links=owner_links(integration),
         doc_md=__doc__,
         tags=upkeep_tags(integration),
     ) as dag:

@@ -25,6 +25,7 @@ from pd_sf_rules.policies import (
     default_args,
     docs,
     notes_form,
+    owner_links,
     ruleset_errors,
     tags,
 )
@@ -40,6 +41,7 @@ for integration in load_integrations().values():
         max_active_runs=1,
         params=notes_form(),
         default_args=default_args(integration),
+        owner_links=owner_links(integration),
         doc_md=docs(__doc__, errors),
         tags=tags(integration, errors),
     ) as dag:

@@ -14,7 +14,7 @@ import pendulum
 from airflow.sdk import DAG, Param
 
 from pd_sf_rules.operators.upkeep import ReconcileOperator
-from pd_sf_rules.policies import dag_id, default_args, upkeep_tags
+from pd_sf_rules.policies import dag_id, default_args, owner_links, upkeep_tags
 from pd_sf_rules.settings import load_integrations
 
 for integration in load_integrations().values():
@@ -29,6 +29,7 @@ for integration in load_integrations().values():
             "max_calls": Param(500, type="integer", minimum=1, title="Most API calls"),
         },
         default_args=default_args(integration),
+        owner_links=owner_links(integration),
         doc_md=__doc__,
         tags=upkeep_tags(integration),
     ) as dag:

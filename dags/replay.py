@@ -14,7 +14,7 @@ import pendulum
 from airflow.sdk import DAG, Param
 
 from pd_sf_rules.operators.upkeep import ReplayOperator
-from pd_sf_rules.policies import dag_id, default_args, notes_form, upkeep_tags
+from pd_sf_rules.policies import dag_id, default_args, notes_form, owner_links, upkeep_tags
 from pd_sf_rules.settings import load_integrations
 
 for integration in load_integrations().values():
@@ -36,6 +36,7 @@ for integration in load_integrations().values():
             ),
         },
         default_args=default_args(integration),
+        owner_links=owner_links(integration),
         doc_md=__doc__,
         tags=upkeep_tags(integration),
     ) as dag:

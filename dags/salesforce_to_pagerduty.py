@@ -29,6 +29,7 @@ from pd_sf_rules.policies import (
     dag_id,
     default_args,
     docs,
+    owner_links,
     ruleset_errors,
     tags,
     window_form,
@@ -45,6 +46,7 @@ for integration in load_integrations().values():
         max_active_runs=1,
         params=window_form(),
         default_args=default_args(integration),
+        owner_links=owner_links(integration),
         doc_md=docs(__doc__, errors),
         tags=tags(integration, errors),
     ) as dag:

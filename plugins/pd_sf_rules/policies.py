@@ -89,6 +89,11 @@ def _changes(integration: Integration, system: Source, topic: str) -> Asset:
     )
 
 
+def owner_links(integration: Integration) -> dict[str, str]:
+    """Return where the owner's name in the UI leads: the integration's `owner_link`, nowhere without one."""
+    return {OWNER: integration.owner_link} if integration.owner_link else {}
+
+
 def default_args(integration: Integration) -> dict[str, Any]:
     """Return what every task has: an owner, retries by our own errors, a time-out and an alert."""
     return {

@@ -69,6 +69,7 @@ class Integration(_Section):
     limits: Limits = Limits()
     log: Log = Log()
     paused: bool = False
+    owner_link: str = Field(default="", pattern=r"^(https?://|mailto:)\S+$|^$")
 
     def start_at(self, now: datetime) -> datetime:
         """Return the UTC instant at which a first start begins; a stamp without offset is UTC.

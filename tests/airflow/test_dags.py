@@ -35,7 +35,7 @@ def described(dag):
     return {
         "doc": dag.doc_md, "tags": sorted(dag.tags), "max_active_runs": dag.max_active_runs,
         "catchup": dag.catchup, "params": dag.params.validate(), "periodic": stored.timetable.periodic,
-        "paused": dag.is_paused_upon_creation,
+        "paused": dag.is_paused_upon_creation, "owner_links": dag.owner_links,
         "assets": sorted(getattr(one, "name", "") for one in _assets(dag.timetable.asset_condition)),
         "schedule": stored.timetable.summary,
         "tasks": {t.task_id: {
@@ -246,6 +246,16 @@ def test_without_errors_nothing_is_said(parse: Parse) -> None:
     for name in SYNC_DAGS:
         assert "ruleset-error" not in found.dags[name]["tags"]
         assert "errors" not in found.dags[name]["doc"].partition("**Runs**")[0]
+
+
+def test_the_owner_leads_to_the_people_who_look_after_it(parse: Parse) -> None:
+    """Every DAG's owner leads where the integration file says, and nowhere without it."""
+    address = "mailto:support-operations@example.com"
+    linked = parse({"a.yaml": f"name: default\nowner_link: {address}\n"}, {})
+    assert {name: dag["owner_links"] for name, dag in linked.dags.items()} == {
+        key: {"pd-sf-rules": address} for key in SYNC_DAGS | UPKEEP_DAGS
+    }
+    assert not any(dag["owner_links"] for dag in parse({}, {}).dags.values())
 
 
 def test_a_broken_integration_file_is_one_clear_import_error(parse: Parse) -> None:
