@@ -115,6 +115,7 @@ class RateLimit:
         self._state = state
         self._used: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._window = 0
+        self._limits = state.limits
 
     def spend_event(self, routing_key: str) -> bool:
         """Count an event of a routing key; whether it still fits this minute."""
@@ -124,8 +125,9 @@ class RateLimit:
         return not limit or self._used[routing_key, "events"] <= limit
 
     def _turn(self, now: float) -> None:
-        if int(now // 60) != self._window:
-            self._window = int(now // 60)
+        """Begin to count anew with each minute, and after a reset, which gives the state new limits."""
+        if int(now // 60) != self._window or self._limits is not self._state.limits:
+            self._window, self._limits = int(now // 60), self._state.limits
             self._used.clear()
 
     def spend(self, caller: Caller, operation: str) -> dict[str, str]:

@@ -226,8 +226,8 @@ def backfill(world: SyncWorld, again: str) -> int:
         try:
             return int(world.airflow.call("POST", "/backfills", json=body)["id"])
         except EmbeddedAirflowError as refusal:
-            # On SQLite Airflow turns a backfill away while somebody else writes: a person tries again.
-            if "Database is locked" in str(refusal):
+            # On SQLite Airflow turns a backfill away (503, or 500) while somebody else writes: a person tries again.
+            if "Database is locked" in str(refusal) or "Database error" in str(refusal):
                 return None
             raise
 
