@@ -1,8 +1,8 @@
 """What explain, simulate and status ask of the ledger, on both databases."""
 
 from pd_sf_rules.ledger import Ledger, actions, attempts, events, links, rulesets, snapshots
-from pd_sf_rules.ledger.events import StoredEvent
 from pd_sf_rules.ledger.backlog import queue_of
+from pd_sf_rules.ledger.events import StoredEvent
 from pd_sf_rules.model import Link
 from tests.integration.ledger_rows import NOW, an_event, later, plan
 
