@@ -66,7 +66,7 @@ def test_a_person_can_tune_but_not_tear_apart() -> None:
     given = {
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "3",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://elsewhere/production",
-        "AIRFLOW_HOME": "/root/airflow",
+        "AIRFLOW_HOME": "/somebody/airflow",
     }
     variables = tuned(given)
     assert variables["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"] == "3"

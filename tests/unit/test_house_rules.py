@@ -65,21 +65,26 @@ def test_every_test_says_what_it_proves(path: Path) -> None:
 
 
 def test_no_place_of_ours_is_in_the_tree() -> None:
-    """Nothing committed names a folder of the machine it was made on, or an address of a package registry."""
-    # Put together here, so that this file does not name them either.
-    places = [
-        "/work/" + "main",
-        "/work/" + "shared",
-        "files.python" + "hosted.org",
-        "pypi" + ".org/simple",
-    ]
+    """Nothing committed names the folder that it was made in."""
     named = [
-        f"{short(path)}: {place}"
+        short(path)
         for path in _texts()
-        for place in places
-        if place in path.read_text(encoding="utf-8", errors="ignore")
+        if str(ROOT) in path.read_text(encoding="utf-8", errors="ignore")
     ]
     assert named == []
+
+
+def test_what_is_to_be_installed_names_no_server() -> None:
+    """Requirements and locks hold names, versions and hashes: where they come from is the machine's affair."""
+    files = [p for p in ROOT.iterdir() if p.name.startswith("requirements")]
+    assert len(files) > 3
+    served = [
+        f"{path.name}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (line.startswith("-") and not line.startswith("-r")) or "://" in line.partition("#")[0]
+    ]
+    assert served == []
 
 
 def _texts() -> list[Path]:
