@@ -85,16 +85,6 @@ def approve(c: Connection, ids: Sequence[str]) -> set[str]:
     return _decide(c, ids, state="pending", error_kind=APPROVED, message="")
 
 
-def hold_again(c: Connection, ids: Sequence[str]) -> None:
-    """Hold claimed actions once more: what a person decided could not be carried out."""
-    for chunk in chunks(ids):
-        c.execute(
-            update(actions)
-            .where(actions.c.id.in_(chunk), actions.c.state == "claimed")
-            .values(state="failed", error_kind=HELD, claimed_by=None, lease_until=None)
-        )
-
-
 def discard(c: Connection, ids: Sequence[str], *, reason: str) -> set[str]:
     """Give failed or held actions up for good; the reason is kept with each."""
     return _decide(c, ids, state="skipped", error_kind="", message=reason)
