@@ -1,12 +1,35 @@
-"""The only file that Airflow's plugin loader reads: it registers what the package has for Airflow."""
+"""The only file that Airflow's plugin loader reads: it registers what the package has for Airflow.
+
+Every process of Airflow imports it, so it imports little: pages are built in the api-server when they are asked for.
+"""
 
 from airflow.plugins_manager import AirflowPlugin
 
 from pd_sf_rules.operators.links import IncidentLink, RecordLink
+from pd_sf_rules.web.mounting import BuiltWhenAsked
+
+ICON = "pd-sf-rules/static/icon.svg"
 
 
 class PdSfRulesPlugin(AirflowPlugin):
-    """Links from tasks to incidents and records."""
+    """The pages, and links from tasks to incidents and records."""
 
     name = "pd_sf_rules"
     operator_extra_links = [IncidentLink(), RecordLink()]  # noqa: RUF012 - Airflow's own form
+    fastapi_apps = [  # noqa: RUF012
+        {
+            "name": "pd_sf_rules pages",
+            "app": BuiltWhenAsked("pd_sf_rules.web.app:pages_app"),
+            "url_prefix": "/pd-sf-rules",
+        },
+    ]
+    external_views = [  # noqa: RUF012
+        {
+            "name": "PagerDuty and Salesforce",
+            "href": "pd-sf-rules/summary",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "pd-sf-rules",
+            "icon": ICON,
+        },
+    ]
