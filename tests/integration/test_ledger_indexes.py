@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event, text
 from pd_sf_rules.ledger import (
     Ledger,
     actions,
+    activity,
     attempts,
     cursors,
     events,
@@ -21,6 +22,8 @@ from pd_sf_rules.ledger import (
     runs,
     snapshots,
 )
+from pd_sf_rules.ledger.activity import Wanted
+from pd_sf_rules.ledger.activity_branches import OUTCOMES, branches, integrations_in, rules_in
 from pd_sf_rules.model import Link
 from tests.integration.ledger_rows import NOW, later
 from tests.integration.postgres import PostgresServer
@@ -62,6 +65,9 @@ def _tables(dialect: str) -> dict[str, dict[str, str]]:
         "payload": NO_PAYLOAD[dialect],
         "state": f"CASE WHEN n % {OPEN_EVERY} < 2 THEN 'pending' ELSE 'evaluated' END",
         "received_at": at,
+        "evaluated_at": at,
+        "matched": "CASE n % 10 WHEN 1 THEN 'x / x' ELSE '' END",
+        "run_id": "'run-' || (n / 50)",
     }
     action = PAIR | {
         "id": "'action-' || n",
@@ -111,7 +117,9 @@ def _tables(dialect: str) -> dict[str, dict[str, str]]:
         "action_id": "'action-' || (n % 4000)",
         "attempt": "1",
         "ended_at": at,
-        **dict.fromkeys(("state", "message", "error_kind"), "'x'"),
+        "integration": "'default'",
+        "state": "'applied'",
+        **dict.fromkeys(("ruleset", "rule", "message", "error_kind"), "'x'"),
     }
     run = {
         "run_id": "'run-' || n",
@@ -226,6 +234,29 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "recent_runs": lambda c: runs.recent_runs(c, integration="default", limit=5),
     "get_run": lambda c: runs.get_run(c, "run-7"),
 }
+LOG: dict[str, Wanted] = {
+    "everything": Wanted(level="debug"),
+    "what led to something": Wanted(),
+    "errors": Wanted(level="error"),
+    "a record": Wanted(records=frozenset({"5007"}), level="debug"),
+    "a pair in an integration": Wanted(
+        integration="default", records=frozenset({"5007"}), incidents=frozenset({"P7"})
+    ),
+    "a rule": Wanted(rules=frozenset({("x", "x")})),
+    "a window": Wanted(since=later(100), until=later(200)),
+    "a source": Wanted(source="pagerduty"),
+    **{outcome: Wanted(outcome=outcome, level="debug") for outcome in OUTCOMES},
+}
+
+
+def _log(wanted: Wanted) -> Callable[[Connection], object]:
+    place = activity.Place(later(15_000), 2, "action-1")
+    return lambda c: activity.page(c, branches(wanted, ["default"]), before=place, limit=5)
+
+
+HOT |= {f"log of {name}": _log(wanted) for name, wanted in LOG.items()}
+HOT |= {"integrations_in": integrations_in, "rules_in": rules_in}
+HOT |= {"events of a run": lambda c: events.events_of_run(c, "run-7", limit=100)}
 SMALL = {"cursors", "horizons", "ruleset_versions"}  # a few rows: reading them whole is quicker
 
 
@@ -274,7 +305,7 @@ def test_hot_question_uses_an_index(grown: Ledger, name: str) -> None:
     [
         ("pending_events", "ix_events_pending"),
         ("open_actions", "ix_actions_open"),
-        ("in_flight", "ix_actions_open"),
+        ("in_flight", "ix_actions_open or ix_actions_planned"),
         ("open_expectations", "ix_expectations_open"),
         ("forget", "uq_expectations_open"),
         ("events of a record", "ix_events_record"),
@@ -288,7 +319,7 @@ def test_question_uses_the_index_made_for_it(grown: Ledger, name: str, index: st
     """Open work comes from partial indexes, which hold nothing settled: finding it costs the same for ever."""
     with grown.begin() as c:
         (plan,) = _plans(c, HOT[name])
-    assert index in plan
+    assert any(name in plan for name in index.split(" or ")), plan
 
 
 def test_a_scan_would_be_noticed(grown: Ledger) -> None:

@@ -8,7 +8,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from pd_sf_rules.errors import ConfigError
-from pd_sf_rules.ledger import Ledger, actions, events, links, migrating, open_ledger
+from pd_sf_rules.ledger import Ledger, actions, activity, events, links, migrating, open_ledger
+from pd_sf_rules.ledger.activity import Wanted
+from pd_sf_rules.ledger.activity_branches import branches
 from pd_sf_rules.ledger.address import parse_url
 from pd_sf_rules.ledger.tables import metadata
 from pd_sf_rules.model import Link
@@ -69,6 +71,34 @@ def test_ledger_of_the_first_revision_keeps_its_data(empty_url: str) -> None:
         assert events.mark_evaluated(c, event, [])
         assert actions.record_outcome(c, action.id, state="applied", now=NOW)
     ledger.close()
+
+
+def test_what_was_recorded_before_the_log_is_in_it(empty_url: str) -> None:
+    """Verdicts and attempts of revision 0005 tell in the log which rules matched, and whose the attempts were."""
+    old = _at_revision(empty_url, "0005")
+    verdict = '{"ruleset": "A", "rule": "B", "matched": %s}'
+    said = f"[{verdict % 'true'}, {verdict % 'false'}, {verdict % 'true'}]"
+    with old.begin() as c:
+        if c.dialect.name == "postgresql":
+            c.execute(text("SET LOCAL timezone TO 'UTC'"))
+        for statement in ROWS_OF_0001.split(";\n")[:-1]:
+            c.exec_driver_sql(statement)
+        c.execute(
+            text("UPDATE events SET state = 'evaluated', verdicts = :said, evaluated_at = received_at"),
+            {"said": said},
+        )  # fmt: skip
+        c.exec_driver_sql(
+            "INSERT INTO attempts (action_id, attempt, state, message, error_kind, ended_at)"
+            " VALUES ('action-1', 1, 'applied', '', '', '2026-03-01 12:00:09.000000')"
+        )
+    old.close()
+    ledger = open_ledger(empty_url)
+    with ledger.read() as c:
+        told = activity.page(c, branches(Wanted(), ["default"]), before=None, limit=9).entries
+    ledger.close()
+    assert [one.kind for one in told] == ["answer", "action", "decision", "event"]
+    assert told[2].facts["matched"] == "A / B"
+    assert (told[0].ruleset, told[0].rule) == ("Critical cases", "Page")
 
 
 def test_migrations_lead_to_the_tables_of_the_code(empty_url: str) -> None:

@@ -1,7 +1,7 @@
 """Every attempt at an action, with what went out and what came back."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +41,7 @@ def keep_attempt(c: Connection, which: ColumnElement[bool], ended: Ended) -> Non
     """Write down how the attempt at the action that fits `which` ended."""
     told = asdict(ended)
     parts = [bindparam(name, value, attempts.c[name].type) for name, value in told.items()]
-    copied = ("attempt", "request", "sent_at")
+    copied = ("attempt", "request", "sent_at", "integration", "ruleset", "rule")
     row = select(actions.c.id, *(actions.c[name] for name in copied), *parts).where(which)
     c.execute(insert(attempts).from_select(["action_id", *copied, *told], row))
 
@@ -49,11 +49,13 @@ def keep_attempt(c: Connection, which: ColumnElement[bool], ended: Ended) -> Non
 def attempts_of(c: Connection, action_ids: Iterable[str]) -> dict[str, list[Attempt]]:
     """The attempts at those actions, oldest first; an action never tried is absent."""
     found: dict[str, list[Attempt]] = {}
+    told = [attempts.c[part.name] for part in fields(Attempt)]
     for chunk in chunks(action_ids):
         rows = c.execute(
-            select(attempts).where(attempts.c.action_id.in_(chunk)).order_by(attempts.c.seq)
+            select(*told).where(attempts.c.action_id.in_(chunk)).order_by(attempts.c.seq)
         )
         for row in rows.mappings():
-            parts = {name: value for name, value in row.items() if name != "seq"}
-            found.setdefault(row["action_id"], []).append(Attempt(**parts))
+            found.setdefault(row["action_id"], []).append(
+                Attempt(**{str(name): value for name, value in row.items()})
+            )
     return found

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, select, tuple_, update
 
 from pd_sf_rules.ledger.columns import as_json
 from pd_sf_rules.ledger.inserts import chunks, insert
-from pd_sf_rules.ledger.tables import IS_PENDING, events, horizons
+from pd_sf_rules.ledger.tables import IS_PENDING, actions, events, horizons
 from pd_sf_rules.model import Event, Source, Verdict
 
 PENDING = "pending"
@@ -135,16 +135,24 @@ def mark_evaluated(
     judged = update(events).where(events.c.id == event.id)
     if not again:
         judged = judged.where(events.c.state == PENDING)
+    said = as_json(list(verdicts))
     done = c.execute(
         judged.values(
             payload=_payload(event),
-            verdicts=as_json(list(verdicts)),
+            verdicts=said,
+            matched=_matched(said),
             state=EVALUATED,
             run_id=run_id,
             evaluated_at=datetime.now(UTC),
         ).returning(events.c.seq)
     )
     return done.first() is not None
+
+
+def _matched(verdicts: Iterable[Mapping[str, Any]]) -> str:
+    """Name the rules that matched as `ruleset / rule`, one a line."""
+    names = [f"{one['ruleset']} / {one['rule']}" for one in verdicts if one["matched"]]
+    return "\n".join(dict.fromkeys(names))
 
 
 def get_event(c: Connection, event_id: str) -> StoredEvent | None:
@@ -182,6 +190,19 @@ def find_events(
     else:
         query = query.order_by(events.c.occurred_at.desc(), events.c.seq.desc())
     return [_stored(row) for row in c.execute(query.limit(limit)).mappings()]
+
+
+def events_of_run(c: Connection, run_id: str, *, limit: int = 200) -> list[StoredEvent]:
+    """The events that a run took in or judged, or of which it carried something out, newest first, at most `limit`.
+
+    A run that judged an event counts for the one that took it in.
+    """
+    acted = select(actions.c.event_id).where(actions.c.run_id == run_id)
+    found: dict[str, StoredEvent] = {}
+    for mine in (events.c.run_id == run_id, events.c.id.in_(acted)):
+        rows = c.execute(select(events).where(mine).order_by(events.c.seq.desc()).limit(limit))
+        found |= {row["id"]: _stored(row) for row in rows.mappings()}
+    return sorted(found.values(), key=lambda one: one.seq, reverse=True)[:limit]
 
 
 def judged_events(

@@ -35,11 +35,19 @@ IS_PENDING: ColumnElement[bool] = literal_column("events.state = 'pending'")
 IS_OPEN: ColumnElement[bool] = literal_column(
     "(actions.mode = 'live' AND actions.state IN ('pending', 'claimed', 'failed'))"
 )
+IS_HEARD: ColumnElement[bool] = literal_column("events.state IN ('pending', 'evaluated')")
+IS_QUIET: ColumnElement[bool] = literal_column("events.state NOT IN ('pending', 'evaluated')")
+IS_MATCHED: ColumnElement[bool] = literal_column("events.matched <> ''")
+IS_UNMATCHED: ColumnElement[bool] = literal_column("events.matched = ''")
 OPEN_EXPECTATIONS = text("consumed_by IS NULL")
 
 
 def _partial(name: str, *columns: str, where: object, unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+def _of_events(name: str, at: str, where: str) -> Index:
+    return _partial(f"ix_events_{name}", "integration", at, "seq", where=text(where))
 
 
 events = Table(
@@ -62,6 +70,7 @@ events = Table(
     Column("run_id", Text),
     Column("received_at", UtcDateTime, nullable=False),
     Column("evaluated_at", UtcDateTime),
+    Column("matched", FreeText),
     UniqueConstraint("id"),
     _partial(
         "ix_events_pending", "integration", "source", "occurred_at", "seq", where=PENDING_EVENTS
@@ -70,6 +79,11 @@ events = Table(
     Index("ix_events_integration", "integration", "occurred_at", "seq"),
     Index("ix_events_record", "record_id", "integration", "occurred_at", "seq"),
     Index("ix_events_incident", "incident_id", "integration", "occurred_at", "seq"),
+    Index("ix_events_run", "run_id", "seq"),
+    _of_events("heard", "received_at", "state IN ('pending', 'evaluated')"),
+    _of_events("quiet", "received_at", "state NOT IN ('pending', 'evaluated')"),
+    _of_events("matched", "evaluated_at", "matched <> ''"),
+    _of_events("unmatched", "evaluated_at", "matched = ''"),
     sqlite_autoincrement=True,
 )
 
@@ -132,6 +146,8 @@ actions = Table(
     Index("ix_actions_record", "record_id", "updated_at"),
     Index("ix_actions_incident", "incident_id", "updated_at"),
     Index("ix_actions_run", "run_id"),
+    Index("ix_actions_planned", "integration", "state", "created_at", "id"),
+    Index("ix_actions_rule", "ruleset", "rule", "created_at", "id"),
 )
 
 attempts = Table(
@@ -149,7 +165,12 @@ attempts = Table(
     Column("run_id", Text),
     Column("sent_at", UtcDateTime),
     Column("ended_at", UtcDateTime, nullable=False),
+    Column("integration", Text, nullable=False, server_default=""),
+    Column("ruleset", FreeText, nullable=False, server_default=""),
+    Column("rule", FreeText, nullable=False, server_default=""),
     Index("ix_attempts_action_id", "action_id", "seq"),
+    Index("ix_attempts_ended", "integration", "state", "ended_at", "seq"),
+    Index("ix_attempts_rule", "ruleset", "rule", "ended_at", "seq"),
     sqlite_autoincrement=True,
 )
 
