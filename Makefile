@@ -7,6 +7,8 @@ KEEP ?=
 SEED ?=
 SEEDS ?=
 ARGS ?=
+# How many processes share the tests: those of Airflow mostly wait, so one more than there are cores.
+WORKERS ?= 3
 BIN := .venv/bin
 CHECKED := plugins/pd_sf_rules plugins/pd_sf_rules_plugin.py embedded sandbox demo dags scripts tests benchmarks
 
@@ -22,8 +24,8 @@ demo: install ## the whole story against simulated Salesforce and PagerDuty (KEE
 up: install ## embedded Airflow against the connections in the environment or .env (PORT=8080)
 	@exec $(BIN)/python -m embedded --port "$(PORT)" $(ARGS)
 
-test: install ## the whole test suite (ARGS="tests/unit -k name" for a part)
-	@$(BIN)/python -m pytest $(ARGS)
+test: install ## the whole test suite (ARGS="tests/unit -k name" for a part, WORKERS=0 in one process)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: install ## style, types and the direction of imports
 	@present=""; failed=""; \
