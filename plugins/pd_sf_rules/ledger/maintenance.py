@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from pd_sf_rules.ledger.cursors import all_cursors
 from pd_sf_rules.ledger.database import Ledger
+from pd_sf_rules.ledger.doorbells import forget_doorbells
 from pd_sf_rules.ledger.inserts import insert
 from pd_sf_rules.ledger.migrating import revision
 from pd_sf_rules.ledger.tables import (
@@ -85,7 +86,8 @@ def prune(ledger: Ledger, *, before: datetime, integration: str | None = None) -
     how far they went is kept, and no older event is taken in again. Open actions, links, snapshots, cursors,
     notes and the ruleset versions in force stay for ever. Runs in small transactions beside everything else.
     """
-    gone = dict.fromkeys(("events", "actions", "expectations", "ruleset_versions", "runs"), 0)
+    tables = ("events", "actions", "expectations", "ruleset_versions", "runs", "doorbells")
+    gone = dict.fromkeys(tables, 0)
     with ledger.read() as c:
         integrations = c.scalars(select(events.c.integration).distinct()).all()
         awaiting = c.scalars(select(expectations.c.integration).distinct()).all()
@@ -101,6 +103,7 @@ def prune(ledger: Ledger, *, before: datetime, integration: str | None = None) -
         mine = old if integration is None else and_(old, runs.c.integration == integration)
         gone["runs"] = _delete(c, runs, mine)
         gone["ruleset_versions"] = _delete(c, ruleset_versions, _out_of_force(before))
+        gone["doorbells"] = forget_doorbells(c, before=before, integration=integration)
     return gone
 
 

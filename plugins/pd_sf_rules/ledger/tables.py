@@ -297,3 +297,18 @@ pauses = Table(
     Column("why", FreeText, nullable=False),
     PrimaryKeyConstraint("integration", "ruleset"),
 )
+
+doorbells = Table(
+    "doorbells",
+    metadata,
+    Column("seq", BigInt, primary_key=True, autoincrement=True),
+    Column("integration", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("incident_id", Text),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    UniqueConstraint("integration", "event_id"),
+    Index("ix_doorbells_integration_seq", "integration", "seq"),
+    sqlite_autoincrement=True,
+)
