@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from sandbox.pagerduty import courier, entries, incidents, notes, rendering, timers, webhooks
+from sandbox.pagerduty.delivery_queue import DeliveryFaults
 from sandbox.pagerduty.people import Person, person
 from sandbox.pagerduty.seed import WEBHOOK_SECRET
 from sandbox.pagerduty.shapes import Doc
@@ -124,25 +125,32 @@ def _account_routes(state: PagerDutyState, answering: Answering) -> list[BaseRou
     ]  # fmt: skip
 
 
+# POST /pagerduty/settings: the state's attribute of each name, and what makes its value of the JSON.
+SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "log_entry_faults": ("log_entry_faults", lambda value: LogEntryFaults(**value)),
+    "delivery_faults": ("delivery_faults", lambda value: DeliveryFaults(**value)),
+    "webhook_retry_seconds": ("webhook_retry_seconds", float),
+    "webhook_timeout_seconds": ("webhook_timeout_seconds", float),
+    "clock_offset_seconds": ("clock_offset", lambda value: timedelta(seconds=float(value))),
+    "time_zone": ("time_zone", lambda value: ZoneInfo(value).key),
+    "abilities": ("abilities", list),
+}
+
+
 def _settings(state: PagerDutyState, body: Any) -> Doc:
-    """Limits, oddities of log entries, clock skew and abilities; only what is named changes."""
-    known = {*SETTABLE, "log_entry_faults", "clock_offset_seconds", "abilities", "time_zone"}
+    """Limits, oddities, clock skew and abilities; only what is named changes."""
+    known = {*SETTABLE, *SETTINGS}
     unknown = sorted(set(body) - known)
     if unknown:
         raise ValueError(
             f"unknown settings {', '.join(unknown)}; known: {', '.join(sorted(known))}"
         )
-    for name in SETTABLE:
-        if name in body:
-            setattr(state.limits, name, body[name])
-    if "log_entry_faults" in body:
-        state.log_entry_faults = LogEntryFaults(**body["log_entry_faults"])
-    if "clock_offset_seconds" in body:
-        state.clock_offset = timedelta(seconds=float(body["clock_offset_seconds"]))
-    if "time_zone" in body:
-        state.time_zone = ZoneInfo(body["time_zone"]).key
-    if "abilities" in body:
-        state.abilities = list(body["abilities"])
+    for name, value in body.items():
+        if name in SETTABLE:
+            setattr(state.limits, name, value)
+        else:
+            attribute, made = SETTINGS[name]
+            setattr(state, attribute, made(value))
     return {"status": "set"}
 
 
@@ -156,4 +164,4 @@ def _subscribe(state: PagerDutyState, body: Any) -> Doc:
         "delivery_method": {"type": "http_delivery_method", "url": body["url"]},
     }
     doc = webhooks.subscribe(state, subscription, secret=body.get("secret") or WEBHOOK_SECRET)
-    return {"webhook_subscription": webhooks.shown(doc, with_secret=True)}
+    return {"webhook_subscription": webhooks.shown(state, doc, with_secret=True)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from sandbox.pagerduty import delivery_queue
 from sandbox.pagerduty.shapes import Doc
 from sandbox.pagerduty.state import PagerDutyState
 
@@ -136,13 +137,7 @@ def _count_drops(state: PagerDutyState, subscription: Doc, dropped: Any) -> None
         if drops < DROPS_BEFORE_DISABLING:
             return
         state.store.set_meta(name, "0")
-        subscription["delivery_method"]["temporarily_disabled"] = True
-        state.store.put("webhook_subscription", subscription)
-        state.store.execute(
-            "UPDATE deliveries SET state = 'dropped', answer = 'subscription disabled'"
-            " WHERE subscription_id = ? AND state = 'waiting'",
-            (subscription["id"],),
-        )
+        delivery_queue.disable(state, subscription)
 
 
 def deliveries(state: PagerDutyState) -> list[Doc]:

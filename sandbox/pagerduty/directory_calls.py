@@ -148,7 +148,7 @@ def list_subscriptions(call: Call) -> Answer:
     """GET /webhook_subscriptions, filtered by `filter_type` and `filter_id`."""
     kind, identifier = call.query.get("filter_type"), call.query.get("filter_id")
     found = [
-        webhooks.shown(doc)
+        webhooks.shown(call.state, doc)
         for doc in call.state.store.all("webhook_subscription")
         if kind in (None, doc["filter"]["type"].removesuffix("_reference"))
         and identifier in (None, doc["filter"]["id"])
@@ -159,20 +159,18 @@ def list_subscriptions(call: Call) -> Answer:
 def create_subscription(call: Call) -> Answer:
     """POST /webhook_subscriptions: the only answer that tells the secret."""
     doc = webhooks.subscribe(call.state, call.member("webhook_subscription"))
-    return 201, {"webhook_subscription": webhooks.shown(doc, with_secret=True)}
+    return 201, {"webhook_subscription": webhooks.shown(call.state, doc, with_secret=True)}
 
 
 def get_subscription(call: Call) -> Answer:
     """GET /webhook_subscriptions/{id}."""
-    return {"webhook_subscription": webhooks.shown(webhooks.get(call.state, call.path["id"]))}
+    return _shown(call, webhooks.get(call.state, call.path["id"]))
 
 
 def change_subscription(call: Call) -> Answer:
     """PUT /webhook_subscriptions/{id}."""
     body = call.member("webhook_subscription")
-    return {
-        "webhook_subscription": webhooks.shown(webhooks.change(call.state, call.path["id"], body))
-    }
+    return _shown(call, webhooks.change(call.state, call.path["id"], body))
 
 
 def delete_subscription(call: Call) -> Answer:
@@ -190,4 +188,8 @@ def ping_subscription(call: Call) -> Answer:
 
 def enable_subscription(call: Call) -> Answer:
     """POST /webhook_subscriptions/{id}/enable."""
-    return {"webhook_subscription": webhooks.shown(webhooks.enable(call.state, call.path["id"]))}
+    return _shown(call, webhooks.enable(call.state, call.path["id"]))
+
+
+def _shown(call: Call, doc: Doc) -> Answer:
+    return {"webhook_subscription": webhooks.shown(call.state, doc)}

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sandbox.pagerduty import seed as demo
+from sandbox.pagerduty.delivery_queue import DeliveryFaults
 from sandbox.pagerduty.shapes import Doc, to_seconds, utc_now
 from sandbox.pagerduty.store import Store
 
@@ -89,6 +90,7 @@ class PagerDutyState:
         self.oauth_clients = {demo.OAUTH_CLIENT_ID: demo.OAUTH_CLIENT_SECRET}
         self.limits = Limits()
         self.log_entry_faults = LogEntryFaults(seed=seed or 0)
+        self.delivery_faults = DeliveryFaults(seed=seed or 0)
         self.webhook_retry_seconds = 1.0
         self.webhook_timeout_seconds = 5.0
         self._random = random.Random(seed)
@@ -132,6 +134,9 @@ class PagerDutyState:
         self.time_zone = "Etc/UTC"
         self.limits = Limits()
         self.log_entry_faults = LogEntryFaults()
+        self.delivery_faults = DeliveryFaults()
+        self.webhook_retry_seconds = 1.0
+        self.webhook_timeout_seconds = 5.0
 
     @property
     def abilities(self) -> list[str]:

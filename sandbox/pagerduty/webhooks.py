@@ -1,11 +1,10 @@
-"""Webhooks V3: subscriptions and the queue of signed deliveries (the courier sends them)."""
+"""Webhooks V3: subscriptions, and the events that they are told (the courier delivers them)."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox.pagerduty import rendering
+from sandbox.pagerduty import delivery_queue, rendering
 from sandbox.pagerduty.shapes import Actor, Doc, Refusal, invalid, not_found, to_milliseconds
 from sandbox.pagerduty.state import PagerDutyState
 
@@ -63,7 +62,9 @@ def announce(
     `data` replaces the incident as the payload and gets the incident as a member.
     """
     subscriptions = [
-        item for item in state.store.all("webhook_subscription") if _wants(item, event_type, doc)
+        item
+        for item in state.store.all("webhook_subscription")
+        if _wants(item, event_type, doc) and not delivery_queue.is_disabled(state, item)
     ]
     if not subscriptions:
         return
@@ -72,14 +73,12 @@ def announce(
         payload = {"incident": incident_pointer(state, doc), **data}
     event = _event(state, event_type, "incident", actor, payload)
     for subscription in subscriptions:
-        _queue(state, subscription, doc["id"], event)
+        delivery_queue.put(state, subscription, doc["id"], event)
 
 
 def _wants(subscription: Mapping[str, Any], event_type: str, doc: Mapping[str, Any]) -> bool:
     wanted = subscription["filter"]
     if not subscription["active"] or event_type not in subscription["events"]:
-        return False
-    if subscription["delivery_method"]["temporarily_disabled"]:
         return False
     if wanted["type"] == "service_reference":
         return bool(wanted["id"] == doc["service"]["id"])
@@ -106,27 +105,13 @@ def _event(
     }
 
 
-def _queue(
-    state: PagerDutyState,
-    subscription: Mapping[str, Any],
-    resource_id: str,
-    event: Mapping[str, Any],
-) -> None:
-    now = state.clock().timestamp()
-    body = json.dumps({"event": event}, separators=(",", ":"), ensure_ascii=False)
-    state.store.execute(
-        "INSERT INTO deliveries (subscription_id, resource_id, webhook_id, body, due_at, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (subscription["id"], resource_id, state.new_id("W", 26), body, now, now),
-    )
-    state.wake()
-
-
 def ping(state: PagerDutyState, subscription_id: str) -> None:
     """Queue a `pagey.ping` for one subscription."""
     subscription = get(state, subscription_id)
     data = {"message": "Hello from your friend Pagey!", "type": "ping"}
-    _queue(state, subscription, "pagey", _event(state, "pagey.ping", "pagey", None, data))
+    delivery_queue.put(
+        state, subscription, "pagey", _event(state, "pagey.ping", "pagey", None, data)
+    )
 
 
 def get(state: PagerDutyState, subscription_id: str) -> Doc:
@@ -137,9 +122,10 @@ def get(state: PagerDutyState, subscription_id: str) -> Doc:
     return doc
 
 
-def shown(doc: Mapping[str, Any], *, with_secret: bool = False) -> Doc:
+def shown(state: PagerDutyState, doc: Mapping[str, Any], *, with_secret: bool = False) -> Doc:
     """A subscription as REST shows it: the secret only right after creation."""
     method = dict(doc["delivery_method"])
+    method["temporarily_disabled"] = delivery_queue.is_disabled(state, doc)
     method["secret"] = method["secret"] if with_secret else None
     method["custom_headers"] = [
         {"name": header["name"], "value": "<redacted>"} for header in method["custom_headers"]
