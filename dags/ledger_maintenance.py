@@ -11,9 +11,9 @@ from airflow.sdk import DAG
 
 from pd_sf_rules.operators.upkeep import MaintainLedgerOperator
 from pd_sf_rules.policies import dag_id, default_args, owner_links, upkeep_tags
-from pd_sf_rules.settings import load_integrations
+from pd_sf_rules.settings import usable_integrations
 
-for integration in load_integrations().values():
+for integration in usable_integrations()[0].values():
     with DAG(
         dag_id("ledger_maintenance", integration),
         schedule="40 2 * * *",

@@ -22,6 +22,7 @@ from pd_sf_rules.operators.sync import (
 from pd_sf_rules.policies import (
     changes_or_clock,
     dag_id,
+    deadline,
     default_args,
     docs,
     notes_form,
@@ -29,10 +30,10 @@ from pd_sf_rules.policies import (
     ruleset_errors,
     tags,
 )
-from pd_sf_rules.settings import load_integrations
+from pd_sf_rules.settings import usable_integrations
 
 errors = ruleset_errors()
-for integration in load_integrations().values():
+for integration in usable_integrations()[0].values():
     with DAG(
         dag_id("note_sync", integration),
         schedule=changes_or_clock(integration, "salesforce", "pagerduty", topic="notes"),
@@ -40,6 +41,7 @@ for integration in load_integrations().values():
         catchup=False,
         max_active_runs=1,
         params=notes_form(),
+        deadline=deadline(integration),
         default_args=default_args(integration),
         owner_links=owner_links(integration),
         doc_md=docs(__doc__, errors),

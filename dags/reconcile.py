@@ -15,9 +15,9 @@ from airflow.sdk import DAG, Param
 
 from pd_sf_rules.operators.upkeep import ReconcileOperator
 from pd_sf_rules.policies import dag_id, default_args, owner_links, upkeep_tags
-from pd_sf_rules.settings import load_integrations
+from pd_sf_rules.settings import usable_integrations
 
-for integration in load_integrations().values():
+for integration in usable_integrations()[0].values():
     with DAG(
         dag_id("reconcile", integration),
         schedule="20 3 * * *",

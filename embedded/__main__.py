@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from embedded.dotenv import read_dotenv
 from embedded.errors import EmbeddedAirflowError
 from embedded.running import ROOT, RunningAirflow, running_airflow
+from pd_sf_rules.dotenv import env_file, read_dotenv
+from pd_sf_rules.errors import SettingsError
 
 _SHORT = {
     "api-server": "api",
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     try:
-        env = {**read_dotenv(ROOT / ".env"), **os.environ}
+        env = {**read_dotenv(env_file(ROOT, os.environ)), **os.environ}
         with running_airflow(
             options.home,
             env,
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 airflow.components.restart_ended()
     except _Stopped:
         say("up", "stopped: no process of this Airflow is left")
-    except EmbeddedAirflowError as error:
+    except (EmbeddedAirflowError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -1,12 +1,13 @@
 """Alerts about the sync itself, through the PagerDuty provider's notifier, to the sync's own service.
 
-A DAG has one alert: the first task that fails for good raises it, further failures add to it, and the next run
-that ends well resolves it. The ledger remembers that it is open, so that a run that ends well says nothing
-otherwise.
+A DAG has one alert: the first task that fails for good, or a run that does not end, raises it, further failures add
+to it, and the next run that ends well resolves it. The ledger remembers that it is open, so that a run that ends well
+says nothing otherwise.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -108,6 +109,37 @@ def resolve_on_success(integration: Integration) -> Callable[[Context], None]:
             _log.error("The alert of %s: %s", dag_id, error)
 
     return resolve
+
+
+async def alert_about_stuck_run(
+    *, integration: str, pagerduty_conn_id: str, minutes: float, context: Mapping[str, Any]
+) -> str:
+    """Raise the alert of a DAG whose run has not ended in time; what Airflow's triggerer calls then.
+
+    `context` is what Airflow knows of a missed deadline: the run as its REST API shows it. Returns what was done; it
+    says nothing new while the alert is open already, of a run that has ended, or of a backfill's that waits its turn.
+    """
+    run = context["dag_run"]
+    state, dag_id = str(run["state"]), str(run["dag_id"])
+    if state not in {"queued", "running"} or (state, run["run_type"]) == ("queued", "backfill"):
+        return f"nothing to tell: the run is {state}"
+    how = "has not been started" if state == "queued" else "has not ended"
+    told = f"{dag_id}: run {run['dag_run_id']} {how} after {minutes:g} minutes: see the log of its task in Airflow."
+    return await asyncio.to_thread(_alert_once, integration, pagerduty_conn_id, dag_id, told)
+
+
+def _alert_once(integration: str, pagerduty_conn_id: str, dag_id: str, told: str) -> str:
+    """Raise the alert of a DAG unless it is open. Raises SyncError when it cannot be sent: Airflow keeps that."""
+    try:
+        if _is_open(integration, dag_id):
+            return "the alert is open already"
+    except SyncError as error:
+        _log.warning("Whether the alert of %s is open is not known: %s", dag_id, error)
+    spec = stored_connection(pagerduty_conn_id)
+    if not send_alert(spec, "trigger", dedup_key=alert_key(dag_id), summary=told):
+        return f"no routing_key in '{pagerduty_conn_id}': no alert is sent"
+    _remember(integration, dag_id, is_open=True)
+    return "alert sent"
 
 
 def _cause(context: Context) -> str:

@@ -16,10 +16,16 @@ from airflow.sdk import (
     RetryDecision,
     RetryPolicy,
 )
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from pd_sf_rules.errors import RateLimitedError, RetryableError, SyncError
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
-from pd_sf_rules.notifications import alert_on_failure, resolve_on_success
+from pd_sf_rules.notifications import (
+    alert_about_stuck_run,
+    alert_on_failure,
+    resolve_on_success,
+)
 from pd_sf_rules.rules.diagnostics import Diagnostic
 from pd_sf_rules.rules.loader import load_folder
 from pd_sf_rules.settings import Integration, rulesets_folder
@@ -105,6 +111,24 @@ def default_args(integration: Integration) -> dict[str, Any]:
         "on_failure_callback": alert_on_failure(integration),
         "on_success_callback": resolve_on_success(integration),
     }
+
+
+def deadline(integration: Integration) -> DeadlineAlert:
+    """Return what pages when a run has not ended `stuck_after_minutes` after it was queued; a good run resolves it.
+
+    Airflow's scheduler watches the time, and its triggerer makes the call.
+    """
+    told = {
+        "integration": integration.name,
+        "pagerduty_conn_id": integration.pagerduty_conn_id,
+        "minutes": integration.stuck_after_minutes,
+    }
+    return DeadlineAlert(
+        name="Stuck run",
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=integration.stuck_after_minutes),
+        callback=AsyncCallback(alert_about_stuck_run, kwargs=told),
+    )
 
 
 def ruleset_errors() -> list[Diagnostic]:

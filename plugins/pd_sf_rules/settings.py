@@ -69,6 +69,7 @@ class Integration(_Section):
     limits: Limits = Limits()
     log: Log = Log()
     paused: bool = False
+    stuck_after_minutes: float = Field(default=30, gt=0)
     owner_link: str = Field(default="", pattern=r"^(https?://|mailto:)\S+$|^$")
 
     def start_at(self, now: datetime) -> datetime:
@@ -98,30 +99,55 @@ def load_integrations(environ: Mapping[str, str] | None = None) -> dict[str, Int
     A folder that is absent or empty gives the one integration `default` with its defaults.
     Raises SettingsError naming file and key when a file cannot be used, or two share a name.
     """
+    integrations, errors = usable_integrations(environ)
+    for error in errors:
+        raise error
+    return integrations
+
+
+def usable_integrations(
+    environ: Mapping[str, str] | None = None,
+) -> tuple[dict[str, Integration], list[SettingsError]]:
+    """Read every integration file that can be used, by name, and return what is wrong with the others.
+
+    As `load_integrations`, but one broken file stops no other; of two with one name the first counts. Raises
+    SettingsError only for what concerns all of them: PDSF_INTEGRATIONS_DIR or PDSF_POLL_SECONDS.
+    """
     variables = os.environ if environ is None else environ
     folder = integrations_folder(variables)
     poll = _poll_override(variables)
     integrations: dict[str, Integration] = {}
+    errors: list[SettingsError] = []
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        integration = _load(path)
+        try:
+            integration = _load(path)
+        except SettingsError as error:
+            errors.append(error)
+            continue
         if integration.name in integrations:
-            raise SettingsError(
-                f"{path}: another integration file is already named '{integration.name}'."
-            )
-        integrations[integration.name] = integration
-    if not integrations:
+            told = f"{path}: another integration file is already named '{integration.name}'."
+            errors.append(SettingsError(told))
+        else:
+            integrations[integration.name] = integration
+    if not integrations and not errors:
         integrations["default"] = Integration(name="default")
     if poll is not None:
-        return {n: i.model_copy(update={"poll_seconds": poll}) for n, i in integrations.items()}
-    return integrations
+        chosen = {"poll_seconds": poll}
+        integrations = {n: i.model_copy(update=chosen) for n, i in integrations.items()}
+    return integrations, errors
 
 
 def load_integration(name: str, environ: Mapping[str, str] | None = None) -> Integration:
-    """Return the integration called `name`, or raise SettingsError listing those there are."""
-    integrations = load_integrations(environ)
+    """Return the integration called `name`, whatever is wrong with the files of others.
+
+    Raises SettingsError listing those there are, and what is wrong with files that cannot be used.
+    """
+    integrations, errors = usable_integrations(environ)
     if name not in integrations:
-        known = ", ".join(sorted(integrations))
-        raise SettingsError(f"There is no integration '{name}'.", hint=f"Known are: {known}.")
+        known = f"Known are: {', '.join(sorted(integrations)) or 'none'}."
+        broken = [f"This file cannot be used: {error}" for error in errors]
+        hint = " ".join([known, *broken])
+        raise SettingsError(f"There is no integration '{name}'.", hint=hint)
     return integrations[name]
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from embedded import database
 from embedded.components import Components
-from embedded.dotenv import read_dotenv
 from embedded.errors import EmbeddedAirflowError
 from embedded.home import Secrets, held, read_secrets, write_private
 from embedded.rest import wait_until
@@ -27,33 +26,6 @@ def tuned(inherited: dict[str, str], home: Path = Path("/home-of-airflow")) -> d
     """The environment of a component, given what the caller has."""
     folders = Folders(home, Path("/some/dags"), Path("/some/plugins"))
     return environment(folders, SECRETS, home / "passwords.json", 8081, inherited)
-
-
-def test_dotenv_takes_values_as_they_are(tmp_path: Path) -> None:
-    """Quotes around a value go, everything inside stays, comments and blank lines say nothing."""
-    (tmp_path / ".env").write_text(
-        '# a comment\n\nPLAIN=a b # c\n export TOLD = told\nJSON=\'{"a": "$b"}\'\nQ="x=y"\nEMPTY=\n'
-    )
-    assert read_dotenv(tmp_path / ".env") == {
-        "PLAIN": "a b # c",
-        "TOLD": "told",
-        "JSON": '{"a": "$b"}',
-        "Q": "x=y",
-        "EMPTY": "",
-    }
-
-
-def test_dotenv_names_the_line_but_not_its_secret(tmp_path: Path) -> None:
-    """A line that is no NAME=value is named by its number; what it says is not repeated."""
-    (tmp_path / ".env").write_text("A=1\nsecret-without-a-name\n")
-    with pytest.raises(EmbeddedAirflowError, match="line 2") as raised:
-        read_dotenv(tmp_path / ".env")
-    assert "secret-without" not in str(raised.value)
-
-
-def test_no_dotenv_is_no_error(tmp_path: Path) -> None:
-    """Without a `.env` there are no variables."""
-    assert read_dotenv(tmp_path / ".env") == {}
 
 
 def test_connections_reach_the_components() -> None:

@@ -8,7 +8,12 @@ import pytest
 
 from pd_sf_rules.connections import checked_url, connection_from_environment
 from pd_sf_rules.errors import ConnectionConfigError, SettingsError
-from pd_sf_rules.settings import Integration, load_integration, load_integrations
+from pd_sf_rules.settings import (
+    Integration,
+    load_integration,
+    load_integrations,
+    usable_integrations,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +77,28 @@ def test_two_files_may_not_share_a_name(tmp_path: Path) -> None:
     """The second file of one name is refused."""
     with pytest.raises(SettingsError, match="already named 'a'"):
         load_integrations(_folder(tmp_path, one="name: a\n", two="name: a\n"))
+
+
+def test_a_broken_file_stops_no_other_integration(tmp_path: Path) -> None:
+    """The others are read; the broken ones are told with file and key, and when one of them is asked for."""
+    env = _folder(
+        tmp_path, a="name: a\n", b="name: b\npoll_seconds: often\n", c="name: a\n", d="name: d\n"
+    )
+    usable, errors = usable_integrations(env)
+    assert list(usable) == ["a", "d"]
+    assert [str(one).split(": ")[1] for one in errors] == [
+        "poll_seconds",
+        "another integration file is already named 'a'.",
+    ]
+    assert load_integration("d", env).name == "d"
+    with pytest.raises(SettingsError, match=r"no integration 'b'.*b\.yaml: poll_seconds"):
+        load_integration("b", env)
+
+
+def test_a_folder_of_broken_files_is_no_empty_folder(tmp_path: Path) -> None:
+    """The one integration that is there when nobody wrote a file does not stand in for a broken file."""
+    usable, errors = usable_integrations(_folder(tmp_path, default="name: [\n"))
+    assert (usable, len(errors)) == ({}, 1)
 
 
 def test_an_unknown_integration_lists_the_known_ones(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pd_sf_rules.cli.usage import UsageError
+from pd_sf_rules.dotenv import complete
 from pd_sf_rules.errors import SyncError
 
 DONE, FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
@@ -39,7 +40,10 @@ did not hold. Errors go to stderr, each one sentence and what to do. `pdsf COMMA
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 done, 1 failed, 2 wrong usage, 3 done but some actions or checks failed."""
+    """Run one command; return 0 done, 1 failed, 2 wrong usage, 3 done but some actions or checks failed.
+
+    Without `arguments` it is the program that a person started: `.env` and the Airflow of `make up` count then.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
     _print_whatever_comes()
     try:
@@ -51,7 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(levelname)s %(message)s",
         stream=sys.stderr,
     )
-    return _guarded(options.run, options)
+    run: Command = options.run
+    return _guarded(_at_home(run) if arguments is None else run, options)
+
+
+def _at_home(run: Command) -> Command:
+    """Return the command with what its shell leaves out filled in before."""
+
+    def completed(options: argparse.Namespace) -> int:
+        from pd_sf_rules.settings import PROJECT_ROOT  # noqa: PLC0415 - help needs no settings
+
+        complete(os.environ, PROJECT_ROOT)
+        return run(options)
+
+    return completed
 
 
 def _guarded(run: Command, options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from pd_sf_rules.cli.connecting import open_ledger_here
 from pd_sf_rules.cli.printing import show
 from pd_sf_rules.errors import SyncError
-from pd_sf_rules.settings import Integration, load_integration, load_integrations
+from pd_sf_rules.settings import Integration, load_integration, usable_integrations
 
 DIRECTIONS = ("salesforce", "pagerduty")
 
@@ -33,15 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sync; return 0, or 3 when an action failed or waits for its next try, or 1 when a side could not be read."""
+    """Sync; return 0, or 3 when an action failed or waits for its next try, or 1 when a side could not be read.
 
-    names = [options.integration] if options.integration else sorted(load_integrations())
+    A broken integration file is told and returns 1 too; the others are synced all the same.
+    """
+    errors: list[SyncError] = []
+    if options.integration:
+        wanted = [load_integration(options.integration)]
+    else:
+        usable, broken = usable_integrations()
+        wanted = [usable[name] for name in sorted(usable)]
+        errors += broken
     ledger = open_ledger_here()
     runs: list[dict[str, Any]] = []
-    errors: list[SyncError] = []
     try:
-        for name in names:
-            _sync_integration(load_integration(name), ledger, options.direction, runs, errors)
+        for integration in wanted:
+            _sync_integration(integration, ledger, options.direction, runs, errors)
     finally:
         ledger.close()
     if options.json:

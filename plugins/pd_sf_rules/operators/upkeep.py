@@ -13,6 +13,7 @@ from pd_sf_rules.hooks.runs import ledger_of_process
 from pd_sf_rules.hooks.stored import stored_connection
 from pd_sf_rules.ledger import maintenance
 from pd_sf_rules.ledger.actions import StoredAction
+from pd_sf_rules.operators.silence import dead_components, silent_dags
 from pd_sf_rules.operators.step import Step
 from pd_sf_rules.operators.windows import given_window_of, is_dry_run
 from pd_sf_rules.pipeline import replay
@@ -49,20 +50,22 @@ class ReconcileOperator(Step):
 
 
 class HealthOperator(Step):
-    """Look whether the sync is well. Returns the figures; fails with one sentence for each finding."""
+    """Look whether the sync and Airflow are well. Returns the figures; fails with a sentence for each finding."""
 
     ui_color = "#e8eaf6"
 
     def step(self, context: Context) -> dict[str, Any]:
         """Examine; raises AirflowFailException when something is broken."""
-        found = health(ledger_of_process(), load_integration(self.integration), stored_connection)
-        told = {**asdict(found), "findings": list(found.findings)}
-        if not found.findings:
+        integration = load_integration(self.integration)
+        found = health(ledger_of_process(), integration, stored_connection)
+        findings = [*dead_components(), *silent_dags(context, integration), *found.findings]
+        told = {**asdict(found), "findings": findings}
+        if not findings:
             return told
         context["ti"].xcom_push(key="return_value", value=told)
-        for said in found.findings:
+        for said in findings:
             self.log.error("%s", said)
-        raise AirflowFailException(" ".join(found.findings))
+        raise AirflowFailException(" ".join(findings))
 
 
 class MaintainLedgerOperator(Step):

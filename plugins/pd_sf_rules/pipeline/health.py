@@ -25,7 +25,7 @@ from pd_sf_rules.pipeline.status import (
     status,
 )
 from pd_sf_rules.rules.loader import load_folder
-from pd_sf_rules.settings import Integration, load_integrations, rulesets_folder
+from pd_sf_rules.settings import Integration, rulesets_folder, usable_integrations
 
 WAITS_LONG = timedelta(minutes=15)
 """How old an action or an event may be that nothing holds back: the clock alone starts a run this often."""
@@ -55,7 +55,7 @@ def health(ledger: Ledger, integration: Integration, connect: Connect) -> Health
     free = [one for one in waiting if not _rests(one, integration, [p.ruleset for p in resting])]
     findings = [
         *problems_of(state),
-        *_rulesets(ledger, integration),
+        *_files(ledger, integration),
         *_lag(_expected(state, integration, notes=not short)),
         *_old(state, free),
         *([short] if short else []),
@@ -119,8 +119,11 @@ def _lag(state: IntegrationState) -> Iterator[str]:
         yield f"{said} Is the scheduler running, and the DAG on?"
 
 
-def _rulesets(ledger: Ledger, integration: Integration) -> Iterator[str]:
-    for one in ruleset_states(ledger, set(load_integrations())):
+def _files(ledger: Ledger, integration: Integration) -> Iterator[str]:
+    usable, broken = usable_integrations()
+    for error in broken:
+        yield f"Integration file {error} Its DAGs are gone from Airflow until it is mended."
+    for one in ruleset_states(ledger, set(usable)):
         if one.said and one.integration in {"", integration.name}:
             yield f"{one.path} ({one.state}): {one.said}"
 
