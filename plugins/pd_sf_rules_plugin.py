@@ -12,7 +12,7 @@ ICON = "pd-sf-rules/static/icon.svg"
 
 
 class PdSfRulesPlugin(AirflowPlugin):
-    """The pages, and links from tasks to incidents and records."""
+    """The pages, the webhook endpoint, and links from tasks to incidents and records."""
 
     name = "pd_sf_rules"
     operator_extra_links = [IncidentLink(), RecordLink()]  # noqa: RUF012 - Airflow's own form
@@ -21,6 +21,11 @@ class PdSfRulesPlugin(AirflowPlugin):
             "name": "pd_sf_rules pages",
             "app": BuiltWhenAsked("pd_sf_rules.web.app:pages_app"),
             "url_prefix": "/pd-sf-rules",
+        },
+        {  # open to anybody: it lives by its signature
+            "name": "pd_sf_rules webhooks",
+            "app": BuiltWhenAsked("pd_sf_rules.webhooks.app:webhooks_app"),
+            "url_prefix": "/pd-sf-webhooks",
         },
     ]
     external_views = [  # noqa: RUF012

@@ -34,7 +34,7 @@ def test_deliveries_can_be_lost(world: World, client: LoopbackClient, page: Page
         settings(world, delivery_faults={})
         page("kept")
         assert told(received.get(timeout=5)) == "kept"
-    assert [one["state"] for one in courier.deliveries(world.pagerduty)][0] == "lost"
+    assert courier.deliveries(world.pagerduty)[0]["state"] == "lost"
 
 
 def test_deliveries_can_come_twice(world: World, client: LoopbackClient, page: Page) -> None:

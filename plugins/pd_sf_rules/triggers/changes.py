@@ -12,6 +12,7 @@ from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
 from pd_sf_rules.pipeline.run import utc_now
 from pd_sf_rules.triggers.doorbell import RULES, Topics
 from pd_sf_rules.triggers.poll import Poll
+from pd_sf_rules.triggers.rings import Rings
 
 
 class ChangesTrigger(BaseEventTrigger):
@@ -72,18 +73,25 @@ class ChangesTrigger(BaseEventTrigger):
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Topics]:
-        """Look for ever, and yield the topics of each look: often none."""
+        """Look for ever, and yield the topics of each look: often none. A webhook brings the next look forward."""
         baseline = kwargs.get("baseline")
         ledger = ledger_of_process if baseline is None else None
         poll = Poll(cls.system, str(kwargs["integration"]), stored_connection, ledger)
         if baseline is not None:
             poll.remember(baseline)
+        rings = Rings(poll.integration, ledger) if ledger and cls.system == PAGERDUTY else None
         try:
+            if rings is not None:
+                await asyncio.to_thread(rings.listen)
             while True:
                 seen = await asyncio.to_thread(poll.look)
                 if seen is not None:
                     yield seen
-                await asyncio.sleep(poll.pause(float(kwargs["poll_seconds"])))
+                pause = poll.pause(float(kwargs["poll_seconds"]))
+                if rings is None or poll.failures:  # a side in trouble is not asked more often
+                    await asyncio.sleep(pause)
+                else:
+                    await rings.pause(pause, found=bool(seen))
         finally:
             poll.close()
 
