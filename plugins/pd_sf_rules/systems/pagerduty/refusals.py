@@ -34,9 +34,7 @@ _DONE_ALREADY = (
     "already merged",
     "already been merged",
 )
-# Conflict, locked, too early: they speak of this moment.
-_PASSING_STATUSES = frozenset({409, 423, 425})
-_DUPLICATE = "key already exists"
+_DUPLICATE = "matching dedup key already exists"
 # The `code` of that refusal here: PagerDuty's own, 2002, also means other things.
 DUPLICATE_KEY = "duplicate_incident_key"
 _FROM_MISSING = 'from" header'
@@ -61,13 +59,9 @@ def words_of(body: Any) -> str:
     """Return the server's own words without tags or line breaks, cut to a readable length."""
     if isinstance(body, str):
         return plain_words(body)
-    if isinstance(body, list):
-        return plain_words("; ".join(filter(None, map(words_of, body))))
     if not isinstance(body, Mapping):
         return ""
-    error = body.get("error", body.get("errors") if not body.get("message") else None)
-    if isinstance(error, list):
-        return words_of(error)
+    error = body.get("error")
     if isinstance(error, str):
         return plain_words(f"{error}: {body.get('error_description') or body.get('message') or ''}")
     if not isinstance(error, Mapping):
@@ -88,7 +82,7 @@ def _refusal(answer: Answer, words: str, asked: Asked) -> SyncError:
         return configuration
     if code == "1001" or any(one in lower for one in _DONE_ALREADY):
         return SkippableError(f"PagerDuty has nothing to do for {asked.doing}: {words}")
-    if code == "1005" or answer.status in _PASSING_STATUSES:
+    if code == "1005" or answer.status == 409:
         return RetryableError(f"PagerDuty could not do {asked.doing} just now: {words}")
     if answer.status == 404 and asked.of_target:
         return SkippableError(f"PagerDuty has no such incident any more ({asked.doing}): {words}")
