@@ -305,7 +305,7 @@ def test_hot_question_uses_an_index(grown: Ledger, name: str) -> None:
     [
         ("pending_events", "ix_events_pending"),
         ("open_actions", "ix_actions_open"),
-        ("in_flight", "ix_actions_open or ix_actions_planned"),
+        ("in_flight", "ix_actions_active"),
         ("open_expectations", "ix_expectations_open"),
         ("forget", "uq_expectations_open"),
         ("events of a record", "ix_events_record"),

@@ -1,6 +1,5 @@
 """Two thousand records that match at once page 25 times; the rest waits for one decision of a person."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -76,17 +75,10 @@ def test_discarded_incidents_never_go_out(world: PipelineWorld) -> None:
     assert {one.message for one in skipped} == {"Discarded: by Ana"}
     assert len(_pages(world)) == 5
     assert [one["status"] for one in _alerts(world)] == ["resolved"]
-    with world.ledger.begin() as c:
-        _an_hour_ago(c)
+    world.clock.pass_(minutes=11)
     later = world.case("Later")
     world.sync()
     assert len(world.links_of(later)) == 1
-
-
-def _an_hour_ago(c: Any) -> None:
-    from pd_sf_rules.ledger.tables import actions as table  # noqa: PLC0415
-
-    c.execute(table.update().values(updated_at=datetime.now(UTC) - timedelta(hours=1)))
 
 
 def test_a_summary_is_one_incident_linked_to_every_record(both_worlds: PipelineWorld) -> None:

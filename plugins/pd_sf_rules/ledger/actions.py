@@ -19,15 +19,17 @@ from pd_sf_rules.ledger.claims import (
     requeue,
 )
 from pd_sf_rules.ledger.inserts import chunks, insert
-from pd_sf_rules.ledger.tables import IS_OPEN, actions, events
+from pd_sf_rules.ledger.tables import HAS_FAILED, IS_ACTIVE, IS_OPEN, actions, events
 from pd_sf_rules.model import Action
 
 __all__ = [
     "ActionState",
     "StoredAction",
     "actions_of_events",
+    "actions_of_run",
     "add_actions",
     "claim",
+    "doubtful_actions",
     "find_actions",
     "get_action",
     "get_actions",
@@ -53,6 +55,7 @@ class StoredAction(Action):
     `sent_at` is set while a request is out and its answer unknown: such an action is in doubt, and to be settled
     by looking before it is sent again. `attempt` counts claims since it was planned or requeued. `target` is
     what the action made or changed, `request` and `answer` what went over the wire, `run_id` the last run's.
+    `storm` names what a breaker held it for, also after a person decided: no breaker stops it a second time.
     """
 
     event_occurred_at: datetime
@@ -71,6 +74,7 @@ class StoredAction(Action):
     run_id: str | None
     created_at: datetime
     updated_at: datetime
+    storm: str | None = None
 
     @property
     def in_doubt(self) -> bool:
@@ -106,16 +110,21 @@ def open_actions(
     *,
     state: ActionState | None = None,
     error_kind: str | None = None,
+    but: str | None = None,
 ) -> list[StoredAction]:
     """Live actions that are pending, claimed or failed, in the order in which they are due to be done.
 
-    `state` and `error_kind` narrow it: thousands of failed actions may wait for a person.
+    `state`, `error_kind` and `but` (an error kind to leave out) narrow it: thousands may wait for a person.
     """
-    query = select(actions).where(actions.c.integration == integration, IS_OPEN)
+    # The words of the smaller index where it will do: SQLite takes it for its own words only.
+    of = HAS_FAILED if state == "failed" else IS_OPEN if state is None else IS_ACTIVE
+    query = select(actions).where(actions.c.integration == integration, of)
     if state is not None:
         query = query.where(actions.c.state == state)
     if error_kind is not None:
         query = query.where(actions.c.error_kind == error_kind)
+    if but is not None:
+        query = query.where(actions.c.error_kind != but)
     rows = c.execute(
         query.order_by(
             actions.c.event_occurred_at, actions.c.event_seq, actions.c.ordinal, actions.c.id
@@ -137,13 +146,27 @@ def in_flight(
     """
     query = select(actions.c.object, actions.c.params).where(
         actions.c.integration == integration,
-        IS_OPEN,
+        IS_ACTIVE,
         actions.c.kind == kind,
-        actions.c.state != "failed",
         or_(actions.c.state == "claimed", actions.c.sent_at.is_not(None)),
     )
     objects = (row.params.get("object") or row.object for row in c.execute(query))
     return any(object in {None, named} for named in objects)
+
+
+def doubtful_actions(c: Connection, integration: str, *, kind: str) -> list[StoredAction]:
+    """Open actions of a kind whose request went out without an answer, in the order in which they are due."""
+    rows = c.execute(
+        select(actions)
+        .where(
+            actions.c.integration == integration,
+            IS_OPEN,
+            actions.c.kind == kind,
+            actions.c.sent_at.is_not(None),
+        )
+        .order_by(actions.c.event_occurred_at, actions.c.event_seq, actions.c.ordinal, actions.c.id)
+    )
+    return [_stored(row) for row in rows.mappings()]
 
 
 def get_action(c: Connection, action_id: str) -> StoredAction | None:
@@ -172,6 +195,16 @@ def actions_of_events(c: Connection, event_ids: Iterable[str]) -> dict[str, list
         for row in rows.mappings():
             found.setdefault(row["event_id"], []).append(_stored(row))
     return found
+
+
+def actions_of_run(
+    c: Connection, integration: str, run_id: str, *, limit: int
+) -> list[StoredAction]:
+    """The first actions that a run touched last, in the order of their events and rules."""
+    mine = (actions.c.integration == integration, actions.c.run_id == run_id)
+    place = (actions.c.event_occurred_at, actions.c.event_seq, actions.c.position)
+    rows = c.execute(select(actions).where(*mine).order_by(*place).limit(limit))
+    return [_stored(row) for row in rows.mappings()]
 
 
 def find_actions(  # noqa: PLR0913  one keyword a question

@@ -39,6 +39,15 @@ IS_HEARD: ColumnElement[bool] = literal_column("events.state IN ('pending', 'eva
 IS_QUIET: ColumnElement[bool] = literal_column("events.state NOT IN ('pending', 'evaluated')")
 IS_MATCHED: ColumnElement[bool] = literal_column("events.matched <> ''")
 IS_UNMATCHED: ColumnElement[bool] = literal_column("events.matched = ''")
+IS_ACTIVE: ColumnElement[bool] = literal_column(
+    "(actions.mode = 'live' AND actions.state IN ('pending', 'claimed'))"
+)
+HAS_FAILED: ColumnElement[bool] = literal_column(
+    "(actions.mode = 'live' AND actions.state = 'failed')"
+)
+HAS_CREATED: ColumnElement[bool] = literal_column(
+    "(actions.kind = 'create_incident' AND actions.state = 'applied')"
+)
 OPEN_EXPECTATIONS = text("consumed_by IS NULL")
 
 
@@ -49,6 +58,12 @@ def _partial(name: str, *columns: str, where: object, unique: bool = False) -> I
 def _of_events(name: str, at: str, where: str) -> Index:
     return _partial(f"ix_events_{name}", "integration", at, "seq", where=text(where))
 
+
+def _of_actions(name: str, *columns: str, where: str) -> Index:
+    return _partial(f"ix_actions_{name}", "integration", *columns, where=text(where))
+
+
+PLACE = ("event_occurred_at", "event_seq", "ordinal")
 
 events = Table(
     "events",
@@ -132,6 +147,7 @@ actions = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("sent_in_claim", Boolean, nullable=False, server_default=false()),
+    Column("storm", FreeText),
     _partial(
         "ix_actions_open",
         "integration",
@@ -140,6 +156,13 @@ actions = Table(
         "ordinal",
         where=OPEN_ACTIONS,
     ),
+    _of_actions(
+        "active", "state", *PLACE, where="mode = 'live' AND state IN ('pending', 'claimed')"
+    ),
+    _of_actions(
+        "failed", "error_kind", "storm", *PLACE, where="mode = 'live' AND state = 'failed'"
+    ),
+    _of_actions("created", "updated_at", where="kind = 'create_incident' AND state = 'applied'"),
     Index("ix_actions_event", "event_id", "ordinal"),
     Index("ix_actions_state", "state", "updated_at"),
     Index("ix_actions_updated", "updated_at"),
@@ -311,4 +334,18 @@ doorbells = Table(
     UniqueConstraint("integration", "event_id"),
     Index("ix_doorbells_integration_seq", "integration", "seq"),
     sqlite_autoincrement=True,
+)
+
+storms = Table(
+    "storms",
+    metadata,
+    Column("integration", Text, nullable=False),
+    Column("storm", FreeText, nullable=False),
+    Column("occurrence", Text, nullable=False),
+    Column("why", FreeText, nullable=False),
+    Column("held_at", UtcDateTime, nullable=False),
+    Column("told_at", UtcDateTime),
+    Column("decided_at", UtcDateTime),
+    Column("summary", Text),
+    PrimaryKeyConstraint("integration", "storm"),
 )

@@ -42,7 +42,7 @@ class AskAboutStormOperator(HITLOperator):
                 storm = next((one for one in held_storms(run) if one.name == name), None)
                 if storm is None:
                     raise AirflowSkipException(f"Nothing is held of storm '{name}' any more.")
-                self.subject = f"{len(storm.actions)} action(s) are held back: {storm.name}"
+                self.subject = f"{storm.held} action(s) are held back: {storm.name}"
                 self.body = _body(run, storm)
         except SyncError as error:
             self.log.error("%s", error)  # noqa: TRY400 - the sentence says what to do
@@ -80,14 +80,14 @@ def _opened(integration: str, context: Context) -> Run:
 
 
 def _body(run: Run, storm: Storm) -> str:
-    shown = storm.actions[:LISTED]
+    shown = storm.first(LISTED)
     records = [
         f"- [{one.record_id}]({run.salesforce.record_url(one.object or '', one.record_id)})"
         if one.record_id
         else f"- {one.incident_id}"
         for one in shown
     ]
-    more = len(storm.actions) - len(shown)
+    more = storm.held - len(shown)
     tail = [f"- … and {more} more"] if more else []
     return "\n".join([storm.why, "", *records, *tail])
 

@@ -6,7 +6,8 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from pd_sf_rules.ledger import actions
+from pd_sf_rules.ledger import actions, waiting
+from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.operators.asking import ask_about
 from pd_sf_rules.operators.links import IncidentLink, RecordLink, link_urls
 from pd_sf_rules.operators.step import Step
@@ -142,17 +143,18 @@ def _numbers(counts: Mapping[str, Any] | None) -> dict[str, int]:
 
 
 def _failed_for_good(run: Run) -> str:
-    """Return a sentence about this run's actions that failed for good, "" when there are none."""
+    """Return a sentence about this run's actions that failed for good, "" when there are none.
+
+    What a breaker holds is not among them: it has its own alert, and a person is asked.
+    """
     with run.ledger.read() as c:
-        failed = actions.find_actions(
-            c, integration=run.name, run_id=run.id, state="failed", limit=1_000_000
-        )
-    if not failed:
+        number, first_id = waiting.failed_for_good(c, run.name, run.id, held=HELD)
+        first = actions.get_action(c, first_id) if first_id else None
+    if first is None:
         return ""
-    first = min(failed, key=lambda one: (one.event_occurred_at, one.event_seq, one.position))
-    many = f"{len(failed)} actions" if len(failed) > 1 else "1 action"
+    many = f"{number} actions" if number > 1 else "1 action"
     return (
-        f"{many} failed for good, {'the first being ' if len(failed) > 1 else ''}{first.kind} of rule "
+        f"{many} failed for good, {'the first being ' if number > 1 else ''}{first.kind} of rule "
         f"'{first.rule}' for {first.record_id or first.incident_id}: {first.message} "
         "`pdsf errors` lists them; mend the cause and replay."
     )

@@ -11,10 +11,15 @@ from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import Ledger, cursors
 from pd_sf_rules.model import ApiUsage
 from pd_sf_rules.settings import Integration
+from pd_sf_rules.systems.clock import parse_instant
 
 _log = logging.getLogger(__name__)
 
 STREAM = "usage:"
+LIMITED = "limited:"
+LONGEST_LIMIT = timedelta(minutes=15)
+"""Longest wait for a daily allowance that is used up: nothing tells when it clears."""
+
 BELIEVED = {"salesforce": timedelta(hours=1), "pagerduty": timedelta(minutes=1)}
 """How long a server's figure is believed: a daily allowance moves slowly, PagerDuty counts by the minute."""
 
@@ -81,3 +86,38 @@ def shed(ledger: Ledger, integration: Integration) -> str:
                 "are kept for paging. Notes and drift checks wait, and are caught up later."
             )
     return ""
+
+
+def limit(ledger: Ledger, integration: str, requests: str, until: datetime) -> None:
+    """Let these requests (see kinds.requests_of) rest until then, in every worker: the server refuses them all.
+
+    Salesforce tells no time: each further refusal, without a success between, doubles the wait.
+    """
+    now = datetime.now(UTC)
+    stream = f"{LIMITED}{requests}"
+    with ledger.begin() as c:
+        kept = cursors.start_cursor(c, integration, stream, now)
+        times = int(kept.extra.get("times", 0)) + 1
+        if requests == "salesforce":
+            until = now + min((until - now) * 2 ** min(times - 1, 16), LONGEST_LIMIT)
+        extra = {"until": until.isoformat(), "times": times}
+        cursors.move_cursor(c, integration, stream, max(now, kept.position), extra=extra)
+    _log.warning("%s: no further requests until %s.", requests, until.isoformat("T", "seconds"))
+
+
+def limited(c: Connection, integration: str) -> dict[str, datetime]:
+    """Return until when requests rest, or rested, since they last succeeded."""
+    return {
+        one.stream.removeprefix(LIMITED): parse_instant(one.extra["until"])
+        for one in cursors.all_cursors(c, integration)
+        if one.stream.startswith(LIMITED) and one.extra.get("until")
+    }
+
+
+def lift(ledger: Ledger, integration: str, requests: str) -> None:
+    """Forget that these requests were limited: one of them succeeded."""
+    now = datetime.now(UTC)
+    stream = f"{LIMITED}{requests}"
+    with ledger.begin() as c:
+        kept = cursors.start_cursor(c, integration, stream, now)
+        cursors.move_cursor(c, integration, stream, max(now, kept.position), extra={})

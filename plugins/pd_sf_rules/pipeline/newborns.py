@@ -33,8 +33,8 @@ def link_newborns(
         return
     waiting = [
         action
-        for action in actions.open_actions(c, run.name)
-        if action.kind == CREATE_INCIDENT and action.in_doubt and not action.answer
+        for action in actions.doubtful_actions(c, run.name, kind=CREATE_INCIDENT)
+        if not action.answer
     ]
     ahead = server_now - utc_now()
     for incident_id in sorted(unlinked):

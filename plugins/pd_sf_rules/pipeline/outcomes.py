@@ -18,6 +18,7 @@ from pd_sf_rules.errors import (
 )
 from pd_sf_rules.ledger import actions, expectations
 from pd_sf_rules.ledger.actions import StoredAction
+from pd_sf_rules.ledger.waiting import Waiting
 from pd_sf_rules.pipeline.run import Run, owner, utc_now
 
 LONGEST_WAIT = timedelta(minutes=5)
@@ -132,7 +133,7 @@ def wait_before(attempt: int, error: SyncError) -> timedelta:
     return timedelta(seconds=seconds * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
 
-def is_due(action: StoredAction, now: datetime, *, eager: bool) -> bool:
+def is_due(action: StoredAction | Waiting, now: datetime, *, eager: bool) -> bool:
     """Say whether a pending action may be tried now; an eager run only respects a server's own waiting time."""
     if action.retry_at is None or action.retry_at <= now:
         return True

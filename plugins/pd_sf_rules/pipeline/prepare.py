@@ -78,11 +78,15 @@ def prepare(
     return ready, refused
 
 
-def our_fault(error: Exception) -> RetryableError:
+class OurFaultError(RetryableError):
+    """This program stopped at an error of its own; the next version of it may not."""
+
+
+def our_fault(error: Exception) -> OurFaultError:
     """Log an error that nobody foresaw, and return what is recorded of it: its kind, not its words."""
     _log.error("An action stopped at an error of this program.", exc_info=error)
     kind = type(error).__name__
-    return RetryableError(f"This program stopped at a {kind}.", hint="The log has the details.")
+    return OurFaultError(f"This program stopped at a {kind}.", hint="The log has the details.")
 
 
 def _event(c: Connection, event_id: str) -> Event:

@@ -1,11 +1,11 @@
 """The lineage of a run, put together from what the ledger holds under its id."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pd_sf_rules.ledger import actions, links, runs
+from pd_sf_rules.ledger import actions, links, runs, waiting
 from pd_sf_rules.lineage import CAP, HELD, lineage
 from pd_sf_rules.pipeline.outcomes import UNLINKED
 from pd_sf_rules.pipeline.pulled import Pulled
@@ -22,17 +22,16 @@ def record_lineage(
 ) -> dict[str, Any]:
     """Return the lineage object of this run and keep it in the ledger."""
     with run.ledger.read() as c:
-        touched = actions.find_actions(c, integration=run.name, run_id=run.id, limit=1_000_000)
-    touched.sort(key=lambda a: (a.event_occurred_at, a.event_seq, a.position))
-    states = [action.state for action in touched]
+        ended = waiting.counts_of_run(c, run.name, run.id)
+        touched = actions.actions_of_run(c, run.name, run.id, limit=CAP + 1)
     counts = {
         "pulled": sum(one.new for one in pulled),
         "evaluated": evaluated.get("evaluated", 0),
         "matched": evaluated.get("matched", 0),
-        "applied": states.count("applied"),
-        "skipped": states.count("skipped"),
-        "failed": sum(_has_failed(action) for action in touched),
-        "held": sum(action.error_kind == HELD for action in touched),
+        "applied": _sum(ended, lambda state, *_: state == "applied"),
+        "skipped": _sum(ended, lambda state, *_: state == "skipped"),
+        "failed": _sum(ended, _has_failed),
+        "held": _sum(ended, lambda _, kind, __: kind == HELD),
     }
     window = _span(pulled)
     told = lineage(
@@ -79,10 +78,14 @@ def _paired(run: Run, touched: Sequence[actions.StoredAction]) -> list[actions.S
     return paired
 
 
-def _has_failed(action: actions.StoredAction) -> bool:
+def _sum(ended: Mapping[tuple[str, str, bool], int], fits: Callable[[str, str, bool], bool]) -> int:
+    return sum(number for (state, kind, said), number in ended.items() if fits(state, kind, said))
+
+
+def _has_failed(state: str, kind: str, said: bool) -> bool:  # noqa: FBT001 - whether there is a message
     """Say whether the last attempt failed; a text that waits for its pair has not."""
-    tried = action.state == "failed" or (action.state in {"pending", "claimed"} and action.message)
-    return bool(tried) and action.error_kind not in {UNLINKED, HELD}
+    tried = state == "failed" or (state in {"pending", "claimed"} and said)
+    return tried and kind not in {UNLINKED, HELD}
 
 
 def _span(pulled: Sequence[Pulled]) -> tuple[datetime, datetime] | None:

@@ -42,8 +42,7 @@ def failed_actions(ledger: Ledger, integration: str) -> list[StoredAction]:
     What a breaker holds is not among them: a person decides about a storm as a whole.
     """
     with ledger.read() as c:
-        found = actions.open_actions(c, integration, state="failed")
-    return [one for one in found if one.error_kind != HELD]
+        return actions.open_actions(c, integration, state="failed", but=HELD)
 
 
 def actions_to_replay(ledger: Ledger, ids: Iterable[str]) -> list[StoredAction]:

@@ -1,24 +1,22 @@
 """Breakers at work: hold a storm back, tell the sync's own service once, and carry out what a person decides."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeVar
+
+from sqlalchemy import Connection
 
 from pd_sf_rules.errors import ConfigError, RetryableError
-from pd_sf_rules.ledger import links, snapshots, storms
+from pd_sf_rules.ledger import Ledger, storms
 from pd_sf_rules.ledger.actions import StoredAction
-from pd_sf_rules.model import PAGERDUTY, Link
-from pd_sf_rules.pipeline import outcomes
-from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT, plain
+from pd_sf_rules.ledger.storms import StoredStorm
+from pd_sf_rules.pipeline import summary
 from pd_sf_rules.pipeline.run import Run, utc_now
-from pd_sf_rules.planning.breaker import hold_back, told
-from pd_sf_rules.planning.echo import INCIDENT_KEY_PREFIX
-from pd_sf_rules.planning.kinds import CREATE_INCIDENT
-from pd_sf_rules.planning.values import digest
-from pd_sf_rules.systems.pagerduty.actions import NewIncident, create_incident
-from pd_sf_rules.systems.pagerduty.alerts import send_alert
+from pd_sf_rules.planning.breaker import Candidate, hold_back, moment_of, told
+from pd_sf_rules.settings import Limits
+from pd_sf_rules.systems.pagerduty.alerts import AlertAction, send_alert
 
 _log = logging.getLogger(__name__)
 
@@ -27,13 +25,15 @@ RELEASE: Decision = "Release"
 DISCARD: Decision = "Discard"
 SUMMARY: Decision = "Release as one summary incident"
 
-LISTED = 50
-"""How many records a summary incident lists."""
+BATCH = 1000
+"""Most actions that one transaction decides about, so that other writers never wait long."""
+
+C = TypeVar("C", bound=Candidate)
 
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """What one breaker holds: `incidents` of its `actions` would create one. `why` is the breaker's own sentence.
+    """What one breaker holds: `held` actions, `incidents` of which would create one. `why` is the breaker's sentence.
 
     `key` names this one occurrence: the same until a person has decided.
     """
@@ -41,54 +41,86 @@ class Storm:
     name: str
     key: str
     why: str
-    actions: Sequence[StoredAction]
+    held: int
+    incidents: int
+    integration: str = ""
+    ledger: Ledger | None = field(default=None, repr=False, compare=False)
 
     @property
-    def incidents(self) -> int:
-        """How many incidents it would create."""
-        return sum(one.kind == CREATE_INCIDENT for one in self.actions)
+    def actions(self) -> list[StoredAction]:
+        """All it holds, read anew each time: thousands, perhaps. See `first`."""
+        return self.first(None)
+
+    def first(self, limit: int | None) -> list[StoredAction]:
+        """Return the first actions it holds, oldest event first."""
+        if self.ledger is None:
+            return []
+        with self.ledger.read() as c:
+            return storms.held_actions(c, self.integration, self.name, limit=limit)
 
 
 def held_storms(run: Run) -> list[Storm]:
     """Return the storms that wait for a decision, the one held first before the others."""
     with run.ledger.read() as c:
-        held = storms.held_actions(c, run.name)
-    groups: dict[str, list[StoredAction]] = {}
-    for one in sorted(held, key=lambda a: (a.updated_at, a.event_seq, a.position, a.id)):
-        groups.setdefault(storms.storm_of(one), []).append(one)
+        known = [one for one in storms.stored_storms(c, run.name) if one.decided_at is None]
+        counts = storms.held_counts(c, run.name) if known else {}
     return [
-        Storm(name, digest(run.name, name, some[0].id)[:16], some[0].message, some)
-        for name, some in groups.items()
+        Storm(one.storm, one.occurrence, one.why, *counts[one.storm], run.name, run.ledger)
+        for one in known
+        if one.storm in counts
     ]
 
 
 def new_storms(run: Run) -> list[Storm]:
     """Return the storms of which this run held something back."""
-    return [one for one in held_storms(run) if any(a.run_id == run.id for a in one.actions)]
+    with run.ledger.read() as c:
+        mine = storms.storms_of_run(c, run.name, run.id)
+    return [one for one in held_storms(run) if one.name in mine] if mine else []
 
 
-def through_the_breakers(run: Run, candidates: Sequence[StoredAction]) -> list[StoredAction]:
-    """Return what may go out now; what a breaker stops is held in the ledger, and told once for each storm."""
+def through_the_breakers(run: Run, candidates: Sequence[C]) -> list[C]:
+    """Return what may go out now; what a breaker stops is held in the ledger, with the rest of its rule."""
+    asked = [one for one in candidates if one.storm is None]
+    if not asked:
+        return list(candidates)
     limits = run.integration.limits
     now = utc_now()
+    oldest = min(moment_of(one.event_occurred_at, now) for one in asked)
     with run.ledger.read() as c:
         lately = storms.went_out_lately(
             c,
             run.name,
-            rule_since=now - timedelta(minutes=limits.incidents_per_rule.minutes),
-            since=now - timedelta(minutes=limits.incidents.minutes),
-            pair_since=now - timedelta(minutes=limits.actions_per_pair.minutes),
+            since=oldest - _longest(limits),
+            records={one.record_id for one in asked if one.record_id},
+            incidents={one.incident_id for one in asked if one.incident_id},
         )
-    going, held = hold_back(candidates, limits, lately)
+    going, held = hold_back(candidates, limits, lately, now)
     if held:
         with run.ledger.begin() as c:
-            known = {storms.storm_of(one) for one in storms.held_actions(c, run.name)}
-            storms.hold(c, held, run_id=run.id)
+            storms.hold(c, run.name, held, run_id=run.id)
         for storm, (count, why) in told(held).items():
             _log.error("%s: %d action(s) held. %s", storm, count, why)
-            if storm not in known:
-                _tell(run, storm, why)
     return going
+
+
+def _longest(limits: Limits) -> timedelta:
+    breakers = (limits.incidents_per_rule, limits.incidents, limits.actions_per_pair)
+    return timedelta(minutes=max(one.minutes for one in breakers))
+
+
+def tell_of_storms(run: Run) -> None:
+    """Raise the alert of each storm that PagerDuty does not know of, and clear those that were decided.
+
+    Every pass asks this, so that an alert that could not be sent, or a process that died before it, is made up for.
+    """
+    with run.ledger.read() as c:
+        known = storms.stored_storms(c, run.name)
+    for one in known:
+        if one.decided_at is not None:
+            _clear(run, one)
+        elif one.told_at is None and _sent(run, "trigger", one):
+            with run.ledger.begin() as c:
+                storms.mark_told(c, one)
 
 
 def decide(run: Run, storm: str, decision: Decision, *, who: str) -> str:
@@ -111,108 +143,58 @@ def decide(run: Run, storm: str, decision: Decision, *, who: str) -> str:
 
 def release(run: Run, storm: str) -> int:
     """Let a storm's actions go out one by one at the next apply; return how many they are."""
-    with run.ledger.begin() as c:
-        decided = storms.approve(c, [one.id for one in storms.held_actions(c, run.name, storm)])
-    _clear(run, storm)
-    return len(decided)
+    return _settle(run, storm, storms.approve)
 
 
 def discard(run: Run, storm: str, *, reason: str) -> int:
-    """Give a storm's actions up for good; return how many they were."""
-    with run.ledger.begin() as c:
-        ids = [one.id for one in storms.held_actions(c, run.name, storm)]
-        decided = storms.discard(c, ids, reason=f"Discarded: {reason}")
-    _clear(run, storm)
-    return len(decided)
+    """Give a storm's actions up for good, what their rules do afterwards included; return how many they were."""
+    return _settle(run, storm, lambda c, ids: storms.discard(c, ids, reason=f"Discarded: {reason}"))
 
 
 def release_as_summary(run: Run, storm: str) -> str | None:
-    """Create one incident for all the incidents that a storm holds, linked to every record; return its id.
-
-    None when the storm holds no incident. Raises the error of PagerDuty. The actions stay held until the incident
-    is there, so that whatever happens meanwhile none goes out by itself; asking again finds the same incident.
-    """
-    held = _held_incidents(run, storm)
-    if not held:
-        return None
-    incident_id = _summary_incident(run, storm, held)
-    ids = {one.id for one in held}
-    with run.ledger.begin() as c:
-        for one in storms.held_actions(c, run.name, storm):
-            if one.id in ids:
-                link = Link(
-                    run.name,
-                    one.object or "",
-                    one.record_id or "",
-                    incident_id,
-                    one.ruleset,
-                    utc_now(),
-                )
-                links.add_link(c, link)
-                outcomes.done(c, run, one, target=incident_id, message="released as one summary")
-    if not _held_incidents(run, storm):
-        _clear(run, storm)
+    """Create one incident for all the incidents that a storm holds (see summary.py), and clear its alert."""
+    incident_id = summary.make_summary(run, storm)
+    if incident_id is not None:
+        _decided(run, storm)
     return incident_id
 
 
-def _held_incidents(run: Run, storm: str) -> list[StoredAction]:
-    with run.ledger.read() as c:
-        held = storms.held_actions(c, run.name, storm)
-    return [one for one in held if one.kind == CREATE_INCIDENT]
-
-
-def _summary_incident(run: Run, storm: str, held: Sequence[StoredAction]) -> str:
-    first = held[0]
-    urls = [run.salesforce.record_url(one.object or "", one.record_id or "") for one in held]
-    more = f"\n… and {len(urls) - LISTED} more" if len(urls) > LISTED else ""
-    new = NewIncident(
-        title=f"{len(held)} records match rule '{first.rule}' at once",
-        service_id=run.lookups.service(str(first.params["service"])),
-        incident_key=f"{INCIDENT_KEY_PREFIX}{run.name}-storm-{digest(storm, first.id)}",
-        urgency=first.params.get("urgency"),
-        details="\n".join(urls[:LISTED]) + more,
-    )
-    result = create_incident(run.pagerduty, new)
-    if result.error is not None:
-        raise result.error
-    if result.values:
+def _settle(run: Run, storm: str, decide: Callable[[Connection, Iterable[str]], set[str]]) -> int:
+    settled = 0
+    while True:
         with run.ledger.begin() as c:
-            snapshots.merge_snapshot(
-                c,
-                run.name,
-                PAGERDUTY,
-                INCIDENT,
-                str(result.id),
-                plain(result.values),
-                now=utc_now(),
-            )
-    return str(result.id)
+            held = storms.held_ids(c, run.name, storm, limit=BATCH)
+            settled += len(decide(c, held))
+        if len(held) < BATCH:
+            break
+    _decided(run, storm)
+    return settled
 
 
-def _tell(run: Run, storm: str, why: str) -> None:
+def _decided(run: Run, storm: str) -> None:
+    with run.ledger.begin() as c:
+        storms.mark_decided(c, run.name, storm)
+    tell_of_storms(run)
+
+
+def _clear(run: Run, one: StoredStorm) -> None:
+    if one.told_at is None or _sent(run, "resolve", one):
+        with run.ledger.begin() as c:
+            storms.forget_storm(c, one)
+
+
+def _sent(run: Run, what: AlertAction, one: StoredStorm) -> bool:
+    """Send an alert about a storm; False when it is to be sent again later."""
     spec = run.connect(run.integration.pagerduty_conn_id)
+    text, details = "", {}
+    if what == "trigger":
+        text = f"Sync '{run.name}' holds back a storm: {one.storm}"
+        details = {"why": one.why, "decide": "Airflow: Required Actions, or `pdsf errors`"}
+    key = f"pdsf/{run.name}/storm/{one.storm}"[:255]
     try:
-        sent = send_alert(
-            spec,
-            "trigger",
-            dedup_key=_alert_key(run, storm),
-            summary=f"Sync '{run.name}' holds back a storm: {storm}",
-            details={"why": why, "decide": "Airflow: Required Actions, or `pdsf errors`"},
-        )
+        if not send_alert(spec, what, dedup_key=key, summary=text, details=details):
+            _log.warning("No routing_key in '%s': nobody is paged about the storm.", spec.conn_id)
     except RetryableError as error:
         _log.error("%s", error)
-        return
-    if not sent:
-        _log.warning("No routing_key in '%s': nobody is paged about the storm.", spec.conn_id)
-
-
-def _clear(run: Run, storm: str) -> None:
-    try:
-        spec = run.connect(run.integration.pagerduty_conn_id)
-        send_alert(spec, "resolve", dedup_key=_alert_key(run, storm))
-    except RetryableError as error:
-        _log.error("%s", error)
-
-
-def _alert_key(run: Run, storm: str) -> str:
-    return f"pdsf/{run.name}/storm/{storm}"[:255]
+        return False
+    return True

@@ -49,3 +49,15 @@ def needs_incident(kind: str) -> bool:
 def needs_record(kind: str) -> bool:
     """Say whether this action acts on a record that must exist already."""
     return kind in {UPDATE_RECORD, POST_COMMENT, COPY_NOTE}
+
+
+def requests_of(kind: str) -> str:
+    """Name the requests that an action is made by: a server limits them, and fails them, together.
+
+    PagerDuty limits some by themselves (status updates, say): they must not hold up a page.
+    """
+    if WRITES_TO[kind] == SALESFORCE:
+        return SALESFORCE
+    if kind in INCIDENT_UPDATES:
+        return f"{PAGERDUTY}:update_incidents"
+    return f"{PAGERDUTY}:{kind}"

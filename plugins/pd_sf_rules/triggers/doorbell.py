@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pd_sf_rules.ledger import Ledger, actions
+from pd_sf_rules.ledger import Ledger, waiting
 from pd_sf_rules.model import Source
 from pd_sf_rules.pipeline.run import utc_now
 from pd_sf_rules.rules.evaluator import compile_rules
@@ -130,11 +130,7 @@ class DueBell:
         """Return what became due since the last look."""
         now = utc_now()
         with ledger.read() as c:
-            due = frozenset(
-                (one.event_id, one.id, one.retry_at)
-                for one in actions.open_actions(c, integration.name, state="pending")
-                if one.retry_at is not None and one.retry_at <= now
-            )
+            due = frozenset(waiting.due_tries(c, integration.name, now=now))
         news, self._rung = due - self._rung, due
         owners = {event_id.partition(":")[0] for event_id, _, _ in news}
         return frozenset({NOTES} & owners | ({RULES} if self.system in owners else set()))

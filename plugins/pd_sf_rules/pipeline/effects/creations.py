@@ -204,12 +204,12 @@ def _record_made_before(run: Run, task: Task, create: RecordCreate) -> str | Non
     rows = _made_since(run, create, doubtful_since(task, now) or now)
     with run.ledger.read() as c:
         taken = links.links_of_records(c, run.name, list(rows))
-        lost = [one for one in actions.open_actions(c, run.name) if one.in_doubt]
+        lost = actions.doubtful_actions(c, run.name, kind=CREATE_RECORD)
     free = {record_id: values for record_id, values in rows.items() if record_id not in taken}
     for record_id, values in free.items():
         if _agreement(values, create.fields) == len(create.fields):
             return record_id
-    others = [a.request for a in lost if a.kind == CREATE_RECORD and a.id != task.action.id]
+    others = [a.request for a in lost if a.id != task.action.id]
     edited = {
         record_id: _agreement(values, create.fields)
         for record_id, values in free.items()

@@ -6,6 +6,7 @@ POST again after a read time-out. Here nothing is ever repeated below `client.py
 
 import ssl
 import threading
+import time
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pagerduty import RestApiV2Client
 from pd_sf_rules.connections import LOOPBACK_HOSTS
 from pd_sf_rules.model import ApiUsage
 from pd_sf_rules.systems.clock import ServerClock
+from pd_sf_rules.systems.waiting import seconds_asked
 
 CONNECT_TIMEOUT = 10.0
 
@@ -46,6 +48,7 @@ class PagerDutySession(RestApiV2Client):
         self._calls_lock = threading.Lock()
         self._calls = 0
         self._limit: tuple[int, int] | None = None
+        self._limit_ends = 0.0
         loopback = urlsplit(base_url).hostname in LOOPBACK_HOSTS
         super().__init__(
             token,
@@ -96,6 +99,10 @@ class PagerDutySession(RestApiV2Client):
         used, allowed = self._limit or (None, None)
         return ApiUsage(calls=self._calls, used=used, allowed=allowed)
 
+    def seconds_to_reset(self) -> float:
+        """Return in how many seconds the limit that `usage` tells of begins anew; 0 where that is past or unknown."""
+        return max(self._limit_ends - time.monotonic(), 0.0)
+
     def _note_limit(self, response: httpx2.Response) -> None:
         try:
             allowed = int(response.headers["ratelimit-limit"])
@@ -103,6 +110,9 @@ class PagerDutySession(RestApiV2Client):
         except (KeyError, ValueError):
             return
         self._limit = (max(allowed - left, 0), allowed)
+        if "ratelimit-reset" in response.headers:
+            resets_in = seconds_asked(response.headers, ("ratelimit-reset",))
+            self._limit_ends = time.monotonic() + resets_in
 
 
 def _authorities(base_url: str) -> ssl.SSLContext:
