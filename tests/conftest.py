@@ -17,8 +17,8 @@ STARTS_AIRFLOW = frozenset({"airflow", "topology"})
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker and in order, so that they share what a file starts.
 
-    Those that start an Airflow come first: they wait much and take long, and the others fill the time. A mark `xdist_group` of a
-    file's own (several files that share one Airflow) goes before.
+    Those that start an Airflow come first: they wait much and take long, and the others fill the time. A mark
+    `xdist_group` of a file's own (several files that share one Airflow) goes before.
     """
     items.sort(key=lambda item: STARTS_AIRFLOW.isdisjoint(item.path.parts))
     turns: dict[str, int] = {}
