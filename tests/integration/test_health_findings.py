@@ -99,6 +99,15 @@ def test_a_broken_ruleset_file_is_found(world: PipelineWorld) -> None:
     assert "b.yaml (not in force)" in said
 
 
+def test_a_broken_integration_file_is_found(world: PipelineWorld) -> None:
+    """Another integration's file that cannot be used is named with its key, and stops nothing else."""
+    world.settings()
+    world.paged()
+    (world.home / "integrations" / "eu.yaml").write_text("name: eu\npoll_seconds: often\n")
+    (said,) = _health(world).findings
+    assert "eu.yaml: poll_seconds: " in said
+
+
 def test_failed_and_held_actions_are_found(world: PipelineWorld) -> None:
     """What failed for good and what a breaker holds are told with their number."""
     world.settings(limits={"incidents_per_rule": {"count": 2, "minutes": 10}})
