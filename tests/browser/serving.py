@@ -1,14 +1,15 @@
 """Airflow's own api-server over a small world: real login, real permissions, our pages; four people may sign in."""
 
+import hmac
 import json
 import os
-import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +21,11 @@ import yaml
 from embedded import database
 from embedded.running import free_port
 from pd_sf_rules.ledger import Ledger, open_ledger
-from pd_sf_rules.ledger.tables import metadata
 from sandbox.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
+SECRET_KEY = "only-for-tests"
 PEOPLE = {"admin": "admin", "manager": "op", "user": "user", "auditor": "viewer"}
 """Name: role of Airflow's simple auth manager. They are the original product's four roles."""
 
@@ -37,6 +38,8 @@ class Site:
     home: Path
     sandbox: World
     passwords: Mapping[str, str] = field(repr=False)
+    environ: Mapping[str, str] = field(repr=False)
+    """Where the pipeline finds this world: folders, ledger, connections."""
     _clients: dict[str, httpx.Client] = field(default_factory=dict, repr=False)
 
     @property
@@ -47,7 +50,7 @@ class Site:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger that the server reads, opened in this process too."""
-        return open_ledger(f"sqlite:///{self.home}/ledger.db")
+        return open_ledger(f"sqlite:///{self.ledger_file}")
 
     def client(self, person: str = "") -> httpx.Client:
         """An HTTP client of our pages: signed in with the UI's cookie, or a stranger for ""."""
@@ -64,18 +67,20 @@ class Site:
         return str(answer.json()["access_token"])
 
     @staticmethod
-    def token_in(html: str) -> str:
-        """The anti-forgery token in a page's forms."""
-        found = re.search(r'name="csrf_token" value="([0-9a-f]{64})"', html)
-        assert found, "the page has no form"
-        return found[1]
+    def own_token(person: str) -> str:
+        """A token as only the server makes it: HMAC of the person's name and the day with Airflow's secret key."""
+        text = f"pd-sf-rules\n{int(time.time() // 86_400)}\n{person}"
+        return hmac.new(SECRET_KEY.encode(), text.encode(), "sha256").hexdigest()
 
-    def audit(self) -> list[dict[str, Any]]:
-        """Airflow's audit log, newest first: the entries that our pages wrote."""
-        headers = {"Authorization": f"Bearer {self.token('admin')}"}
-        address = f"{self.url}/api/v2/eventLogs?order_by=-when&limit=50"
-        found = httpx.get(address, headers=headers, timeout=30).raise_for_status().json()
-        return [one for one in found["event_logs"] if one["event"].startswith("pdsf.")]
+    def audit(self) -> list[tuple[str, str, str, dict[str, Any]]]:
+        """What our pages wrote into Airflow's audit log, newest first: (event, who, DAG, what else)."""
+        query = (
+            "SELECT event, owner, dag_id, extra FROM log WHERE event LIKE 'pdsf.%' ORDER BY id DESC"
+        )
+        with closing(sqlite3.connect(self.home / "airflow.db", timeout=20)) as c:
+            return [
+                (event, who, dag, json.loads(extra)) for event, who, dag, extra in c.execute(query)
+            ]
 
     def ruleset(self, text: str, file: str = "critical.yaml") -> Path:
         """Write a ruleset file."""
@@ -91,12 +96,28 @@ class Site:
     def clear(self) -> None:
         """Back to an empty ledger, no files, and simulated services as they were at the start."""
         self.sandbox.reset()
-        with self.ledger.begin() as c:
-            for table in reversed(metadata.sorted_tables):
-                c.execute(table.delete())
+        self.restore(self.kept("empty", lambda: None))
         for name in ("rulesets", "integrations"):
             shutil.rmtree(self.home / name)
             (self.home / name).mkdir()
+
+    def kept(self, name: str, write: Callable[[], None]) -> Path:
+        """A copy of the ledger as it is once `write` has written into it; it writes only once a session."""
+        path = self.home / f"{name}.kept.db"
+        if not path.exists():
+            assert self.ledger  # which makes its tables
+            write()
+            _copy(self.ledger_file, path)
+        return path
+
+    def restore(self, path: Path) -> None:
+        """Make the ledger what that copy is; the server reads on undisturbed."""
+        _copy(path, self.ledger_file)
+
+    @property
+    def ledger_file(self) -> Path:
+        """The ledger's SQLite file."""
+        return self.home / "ledger.db"
 
     def close(self) -> None:
         """Close what this process opened."""
@@ -116,7 +137,8 @@ def running_site(home: Path, sandbox: World) -> Iterator[Site]:
         (home / name).mkdir()
     environ = _environment(home, url) | dict(sandbox.connections)
     database.prepare(home, environ, ROOT / ".run" / "templates")
-    site = Site(url, home, sandbox, passwords)
+    ours = {n: v for n, v in environ.items() if n.startswith(("PDSF_", "AIRFLOW_CONN_"))}
+    site = Site(url, home, sandbox, passwords, ours)
     with (home / "api-server.log").open("wb") as log:
         command = [sys.executable, "-m", "uvicorn", "airflow.api_fastapi.main:app"]
         server = subprocess.Popen(
@@ -134,6 +156,14 @@ def running_site(home: Path, sandbox: World) -> Iterator[Site]:
                 server.kill()
                 server.wait()
             site.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    with (
+        closing(sqlite3.connect(source, timeout=20)) as read,
+        closing(sqlite3.connect(target, timeout=20)) as written,
+    ):
+        read.backup(written)
 
 
 def _environment(home: Path, url: str) -> dict[str, str]:
@@ -154,7 +184,7 @@ def _environment(home: Path, url: str) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users,
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__SECRET_KEY": "only-for-tests",
+        "AIRFLOW__API__SECRET_KEY": SECRET_KEY,
         "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-tests-and-long-enough-for-its-purpose-of-signing-tokens",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "PDSF_LEDGER_URL": f"sqlite:///{home}/ledger.db",

@@ -8,6 +8,9 @@ from sqlalchemy import Connection, func, select
 
 from pd_sf_rules.ledger.tables import IS_OPEN, IS_PENDING, actions, events
 
+SOURCES = ("salesforce", "pagerduty")
+"""Both, so every event: SQLite takes the small index of pending events only when its next column is named too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
@@ -31,7 +34,7 @@ def queue_of(c: Connection, integration: str) -> Queue:
     """Count what waits of one integration."""
     waiting = c.execute(
         select(func.count(), func.min(events.c.occurred_at), func.min(events.c.received_at)).where(
-            events.c.integration == integration, IS_PENDING
+            events.c.integration == integration, events.c.source.in_(SOURCES), IS_PENDING
         )
     ).one()
     mine = (actions.c.integration == integration, IS_OPEN)

@@ -103,8 +103,21 @@ def status(ledger: Ledger, integrations: Iterable[Integration], connect: Connect
 
 
 def _integration(ledger: Ledger, integration: Integration, connect: Connect) -> IntegrationState:
+    return state_of(ledger, integration, try_connections(ledger, integration, connect))
+
+
+def try_connections(
+    ledger: Ledger, integration: Integration, connect: Connect
+) -> list[ConnectionState]:
+    """Ask both services one cheap question; what they say of their allowances is kept in the ledger."""
     with open_run(integration, ledger, connect=connect) as run:
-        connections = [_tried(run, "salesforce"), _tried(run, "pagerduty")]
+        return [_tried(run, "salesforce"), _tried(run, "pagerduty")]
+
+
+def state_of(
+    ledger: Ledger, integration: Integration, connections: Sequence[ConnectionState] = ()
+) -> IntegrationState:
+    """Return what the ledger tells of an integration; `connections` are what the services said just before."""
     now = utc_now()
     with ledger.read() as c:
         known = cursors.all_cursors(c, integration.name)

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from pd_sf_rules import __version__
 from pd_sf_rules.web.access import Viewer, choices
@@ -58,6 +59,12 @@ def page(
     return HTMLResponse(text, status_code=status)
 
 
+def fragment(request: Request, template: str, **view: Any) -> HTMLResponse:
+    """Return a part of a page, for a script to put in its place."""
+    text = environment().get_template(template).render({"root": to_root(request)} | view)
+    return HTMLResponse(text)
+
+
 def back(request: Request, path: str, *, said: str = "", **query: str) -> Response:
     """Return what a form gets when it is done: a redirect (303) to a page, which shows `said` once on top.
 
@@ -98,6 +105,8 @@ def environment() -> Environment:
         "segment": segment,
         "pretty": pretty,
         "cut": cut,
+        "prose": prose,
+        "run_page": run_page,
     }
     made.globals["with_query"] = with_query
     return made
@@ -146,10 +155,27 @@ def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str, sort_keys=False)
 
 
+def prose(text: object) -> Markup:
+    """Return a sentence with `what stands in backticks` as code, everything escaped."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(str(text))
+    told = [
+        Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts)
+    ]
+    return Markup("").join(told)
+
+
 def cut(value: object, length: int = 120) -> str:
     """Return a text on one line, at most that long, with … where something was cut."""
     text = " ".join(str(value).split())
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def run_page(run_id: str) -> str:
+    """Return Airflow's own address of a run that the ledger calls `dag/run`; "" for one made without Airflow."""
+    dag, _, run = run_id.partition("/")
+    return "" if dag == "pdsf" or not run else f"dags/{segment(dag)}/runs/{segment(run)}"
 
 
 def with_query(query: Mapping[str, Any], **changes: Any) -> str:
