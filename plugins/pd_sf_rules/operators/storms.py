@@ -8,6 +8,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.hooks.runs import run_of_task
+from pd_sf_rules.ledger import storms
 from pd_sf_rules.operators.step import Step
 from pd_sf_rules.pipeline.apply import apply
 from pd_sf_rules.pipeline.record import record_lineage
@@ -18,6 +19,11 @@ from pd_sf_rules.pipeline.storms import DISCARD, RELEASE, SUMMARY, Storm, decide
 STORM = "storm"
 LISTED = 10
 PATIENCE_SECONDS = 20.0
+DIRECTED = 1000
+"""How many held actions tell which directions a storm is of: a rule has one, and a loop is of one pair."""
+
+RELEASE_SECONDS = 1500.0
+"""How long a release goes on, page after page as fast as PagerDuty takes them; the sync goes on with what is left."""
 
 
 class AskAboutStormOperator(HITLOperator):
@@ -82,7 +88,7 @@ def _opened(integration: str, context: Context) -> Run:
 def _body(run: Run, storm: Storm) -> str:
     shown = storm.first(LISTED)
     records = [
-        f"- [{one.record_id}]({run.salesforce.record_url(one.object or '', one.record_id)})"
+        f"- [{one.record_id}]({run.record_url(one.object or '', one.record_id)})"
         if one.record_id
         else f"- {one.incident_id}"
         for one in shown
@@ -94,12 +100,14 @@ def _body(run: Run, storm: Storm) -> str:
 
 def _directions(run: Run, name: str) -> list[Direction]:
     """Return the directions of what a storm holds, before the decision changes it."""
-    held = next((one.actions for one in held_storms(run) if one.name == name), ())
-    return sorted({direction_of(one) for one in held})
+    with run.ledger.read() as c:
+        return sorted(
+            {direction_of(one) for one in storms.held_actions(c, run.name, name, limit=DIRECTED)}
+        )
 
 
 def _carried_out(run: Run, direction: Direction) -> dict[str, Any]:
-    apply(run, direction, patience=PATIENCE_SECONDS)
+    apply(run, direction, patience=PATIENCE_SECONDS, release_seconds=RELEASE_SECONDS)
     return record_lineage(run, direction, [], {})
 
 

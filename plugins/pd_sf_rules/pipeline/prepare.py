@@ -196,7 +196,7 @@ def _rendered(run: Run, task: Task) -> Mapping[str, Any]:
     event = _with_both_sides(run, task, named)
     records = task.records
     urls = {
-        "record_url": run.salesforce.record_url(*records[0])
+        "record_url": run.record_url(*records[0])
         if records and "links.record_url" in named
         else "",
         "incident_url": str(event.incident.get("html_url") or ""),

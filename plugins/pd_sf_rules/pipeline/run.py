@@ -1,5 +1,6 @@
 """One pass over one integration: who it talks to, where it remembers, and under which id."""
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Collection, Mapping
@@ -11,6 +12,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from pd_sf_rules.connections import ConnectionSpec
+from pd_sf_rules.errors import RetryableError
+from pd_sf_rules.ledger import cursors
 from pd_sf_rules.ledger.database import Ledger
 from pd_sf_rules.model import ApiUsage, Values
 from pd_sf_rules.pipeline.budgets import remember
@@ -18,6 +21,11 @@ from pd_sf_rules.settings import Integration
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.pagerduty.lookups import Lookups
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
+
+_log = logging.getLogger(__name__)
+
+ADDRESS = "address:salesforce"
+"""Where the ledger keeps the org's address."""
 
 Direction = Literal["salesforce", "pagerduty", "notes"]
 Connect = Callable[[str], ConnectionSpec]
@@ -36,6 +44,7 @@ class Run:
     _salesforce: SalesforceClient | None = field(default=None, repr=False)
     _pagerduty: PagerDutyClient | None = field(default=None, repr=False)
     _lookups: Lookups | None = field(default=None, repr=False)
+    _address: str | None = field(default=None, repr=False)
     _kept_usage: Mapping[str, ApiUsage] = field(default_factory=dict, repr=False)
 
     @property
@@ -74,6 +83,33 @@ class Run:
             for written, value in fields.items()
             for path in spelled.get(written.casefold(), [written])
         }
+
+    def record_url(self, object_name: str, record_id: str) -> str:  # noqa: ARG002 - the same shape for every object
+        """Return the address of a record for people: also while Salesforce is out of reach, for a page must not wait.
+
+        Raises the errors of systems.salesforce where the org was never reached before.
+        """
+        if self._address is None:
+            self._address = self._known_address()
+        return f"{self._address}/{record_id}"
+
+    def _known_address(self) -> str:
+        with self.ledger.read() as c:
+            kept = cursors.get_cursor(c, self.name, ADDRESS)
+        before = str(kept.extra.get("url") or "") if kept else ""
+        try:
+            address = self.salesforce.instance_url
+        except RetryableError as error:
+            if not before:
+                raise
+            _log.warning("Records are linked to the org's last known address: %s", error)
+            return before
+        if address != before:
+            with self.ledger.begin() as c:
+                at = cursors.start_cursor(c, self.name, ADDRESS, utc_now()).position
+                at = max(at, utc_now())
+                cursors.move_cursor(c, self.name, ADDRESS, at, extra={"url": address})
+        return address
 
     def usage(self) -> dict[str, ApiUsage]:
         """Return the API calls made so far, by system; a system that was not called is absent."""

@@ -192,7 +192,7 @@ def _sent(run: Run, what: AlertAction, one: StoredStorm) -> bool:
         details = {"why": one.why, "decide": "Airflow: Required Actions, or `pdsf errors`"}
     key = f"pdsf/{run.name}/storm/{one.storm}"[:255]
     try:
-        if not send_alert(spec, what, dedup_key=key, summary=text, details=details):
+        if not send_alert(spec, what, dedup_key=key, summary=text, details=details, once=True):
             _log.warning("No routing_key in '%s': nobody is paged about the storm.", spec.conn_id)
     except RetryableError as error:
         _log.error("%s", error)

@@ -71,7 +71,7 @@ def _made(run: Run, storm: StoredStorm, first: Sequence[StoredAction]) -> str:
 def _summary(
     run: Run, storm: StoredStorm, first: Sequence[StoredAction], number: int
 ) -> NewIncident:
-    urls = [run.salesforce.record_url(one.object or "", one.record_id or "") for one in first]
+    urls = [run.record_url(one.object or "", one.record_id or "") for one in first]
     more = f"\n… and {number - len(urls)} more" if number > len(urls) else ""
     params = first[0].params
     return NewIncident(

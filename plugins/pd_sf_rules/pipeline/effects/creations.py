@@ -102,7 +102,7 @@ def _key(task: Task) -> str:
 
 def _new_incident(run: Run, task: Task) -> NewIncident:
     p = task.params
-    default = run.salesforce.record_url(*task.records[0])
+    default = run.record_url(*task.records[0])
     policy, assignees = p.get("escalation_policy"), _as_list(p.get("assign_to"))
     return NewIncident(
         title=str(p["title"])[:TITLE_LENGTH],

@@ -17,9 +17,13 @@ SUMMARY_LENGTH = 1024
 class EventsSession(EventsApiV2Client):
     """The official client on the host of the connection's `events_url`: the US's, the EU's, or loopback http."""
 
-    max_network_attempts = (
-        1  # an alert without a network holds its task up for seconds, not for half a minute
-    )
+    # An alert without a network, or with a service in trouble, holds its task up for seconds, not for minutes.
+    max_network_attempts = 1
+    max_http_attempts = 1
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.retry[429] = 2  # the client's own default is to ask for ever
 
     @property
     def url(self) -> str:
@@ -43,8 +47,11 @@ def send_alert(
     dedup_key: str,
     summary: str = "",
     details: Mapping[str, Any] | None = None,
+    once: bool = False,
 ) -> bool:
     """Raise or resolve one alert; False when the connection has no routing key, so that nothing was sent.
+
+    `once` is for an alert that is sent again later by itself: it is not waited for here.
 
     The same `dedup_key` never opens a second incident while the first is open. Raises RetryableError when the
     alert could not be delivered.
@@ -60,6 +67,9 @@ def send_alert(
             payload["payload"]["custom_details"] = dict(details)
     try:
         with events_session(spec) as session:
+            if once:
+                session.max_network_attempts = 0
+                session.retry.clear()
             session.send_event(action, dedup_key=dedup_key, **payload)
     except pagerduty.Error as error:
         raise RetryableError(f"The alert '{dedup_key}' could not be sent: {error}") from None
