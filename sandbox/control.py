@@ -1,6 +1,7 @@
 """The control port: JSON to plan faults, read the traffic, act as a person, seed and reset."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def create_app(world: "World") -> Starlette:
         Route("/reset", answering(lambda _request, _body: _reset(world)), methods=["POST"]),
         Route("/seed", answering(lambda _request, _body: _seed(world)), methods=["POST"]),
         Route("/clock", answering(lambda _request, body: _clock(world, body)), methods=["POST"]),
+        Route("/habits", answering(lambda _request, body: _habits(world, body)), methods=["POST"]),
         *_fault_routes(world),
         *_traffic_routes(world),
         *control_pagerduty.routes(world.pagerduty, answering),
@@ -81,6 +83,12 @@ def _clock(world: "World", body: Any) -> dict[str, float]:
         "salesforce": world.salesforce.org.settings.skew_seconds,
         "pagerduty": world.pagerduty.clock_offset.total_seconds(),
     }
+
+
+def _habits(world: "World", body: Any) -> dict[str, Any]:
+    """How both servers speak where their contracts leave it open; only what is named changes."""
+    world.habits.set(body)
+    return asdict(world.habits)
 
 
 def _fault_routes(world: "World") -> list[BaseRoute]:

@@ -18,10 +18,17 @@ KINDS = (
     "reset_before",  # nothing happened; the connection is reset
     "reset_after",  # the call took effect; the connection is reset
     "malformed_json",  # the call took effect; its answer is cut in the middle
+    "html_done",  # the call took effect; a web page comes with 200 instead of its answer
+    "empty_done",  # the call took effect; 200 without a body
+    "cut_off",  # the call took effect; the connection ends in the middle of its answer
+    "request_limit",  # 403 REQUEST_LIMIT_EXCEEDED (PagerDuty knows no such thing: 429)
+    "row_locked",  # 400 UNABLE_TO_LOCK_ROW (PagerDuty: 409)
     "unauthorized",  # 401
     "slow",  # the answer comes `seconds` later
 )
-TAKES_EFFECT = frozenset({"timeout_after", "reset_after", "malformed_json", "slow"})
+TAKES_EFFECT = frozenset(
+    {"timeout_after", "reset_after", "malformed_json", "html_done", "empty_done", "cut_off", "slow"}
+)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.faults import TAKES_EFFECT, FaultPlan, Strike
+from sandbox.habits import Habits
 from sandbox.traffic import Traffic
 
 SILENT = frozenset({"timeout_before", "timeout_after", "reset_before", "reset_after"})
@@ -50,6 +51,12 @@ class _Answer:
         await send({**self.start, "headers": kept if bodyless else [*kept, length]})
         await send({"type": "http.response.body", "body": b"" if bodyless else body})
 
+    def speak(self, habits: Habits) -> None:
+        """Say it in this server's way."""
+        if self.start is not None:
+            self.start["headers"] = habits.headers(list(self.start["headers"]))
+            self.body = habits.body(self.start["status"], self.body)
+
 
 class FaultsAndTraffic:
     """Wraps one system's application; requests to its control surface pass untouched.
@@ -58,8 +65,15 @@ class FaultsAndTraffic:
     """
 
     def __init__(
-        self, app: ASGIApp, system: str, plan: FaultPlan, traffic: Traffic, web_url: str
+        self,
+        app: ASGIApp,
+        system: str,
+        plan: FaultPlan,
+        traffic: Traffic,
+        web_url: str,
+        habits: Habits | None = None,
     ) -> None:
+        self._habits = habits or Habits()
         self._app = app
         self._web_url = web_url
         self._system = system
@@ -77,12 +91,14 @@ class FaultsAndTraffic:
         started = time.time()
         raw = await _read(receive)
         strike = self._plan.strike(self._system, scope["method"], scope["path"])
+        scope = {**scope, "query_string": self._habits.asked(scope["query_string"])}
         answer = _Answer()
         takes_effect = strike is None or strike.kind in TAKES_EFFECT
         if takes_effect:
             await self._app(scope, _replay(raw, receive), answer)
         elif strike is not None and strike.kind not in SILENT:
             await response_of(strike, self._system)(scope, receive, answer)
+        answer.speak(self._habits)
         # Kept before the client hears anything, so that a test never looks too early.
         self._traffic.note(
             started=started, system=self._system, method=scope["method"], path=scope["path"],
@@ -108,8 +124,25 @@ async def _deliver(
         return
     if strike.kind == "slow":
         await asyncio.sleep(strike.fault.seconds)
+    if strike.kind in ("html_done", "empty_done") and answer.start is not None:
+        answer.start["status"] = 200
     cut_short = answer.body[: len(answer.body) // 2] or b'{"'
-    await answer.send(send, cut_short if strike.kind == "malformed_json" else answer.body)
+    if strike.kind == "cut_off":
+        await _send_half(scope, send, answer, cut_short)
+        return
+    instead = {"malformed_json": cut_short, "html_done": HTML_PAGE.encode(), "empty_done": b""}
+    await answer.send(send, instead.get(strike.kind, answer.body))
+
+
+async def _send_half(scope: Scope, send: Send, answer: _Answer, half: bytes) -> None:
+    """Promise more bytes than come, and end the connection."""
+    if answer.start is None:
+        return
+    kept = [(k, v) for k, v in answer.start["headers"] if k.lower() != b"content-length"]
+    length = (b"content-length", str(len(half) + 64).encode())
+    await send({**answer.start, "status": 200, "headers": [*kept, length]})
+    await send({"type": "http.response.body", "body": half, "more_body": True})
+    scope["state"][CONNECTION].close()
 
 
 def response_of(strike: Strike, system: str) -> Response:
@@ -117,8 +150,8 @@ def response_of(strike: Strike, system: str) -> Response:
     fault = strike.fault
     if strike.kind == "rate_limited":
         return _rate_limited(fault.headers, fault.reset_seconds, system)
-    if strike.kind == "unauthorized":
-        return JSONResponse(_unauthorized(system), 401)
+    if strike.kind in ("unauthorized", "request_limit", "row_locked"):
+        return _held_off(strike.kind, system)
     if strike.kind == "html":
         return HTMLResponse(HTML_PAGE, fault.status)
     if strike.kind == "answer" and fault.body is not None:
@@ -145,6 +178,25 @@ def _rate_limited(with_headers: bool, reset_seconds: int, system: str) -> Respon
         body = [{"errorCode": "TOO_MANY_REQUESTS", "message": "Too many requests"}]
         headers = {"Retry-After": str(reset_seconds)}
     return JSONResponse(body, 429, headers)
+
+
+def _held_off(kind: str, system: str) -> Response:
+    """Refuse for the moment, in the words of Salesforce; PagerDuty has its own for the same."""
+    if kind == "unauthorized":
+        return JSONResponse(_unauthorized(system), 401)
+    if system != "salesforce":
+        conflict = {"error": {"message": "Data Updated Since Last Request", "code": 1005}}
+        locked = kind == "row_locked"
+        return JSONResponse(conflict, 409) if locked else _rate_limited(False, 1, system)
+    code, status, message = {
+        "request_limit": ("REQUEST_LIMIT_EXCEEDED", 403, "TotalRequests Limit exceeded."),
+        "row_locked": (
+            "UNABLE_TO_LOCK_ROW",
+            400,
+            "unable to obtain exclusive access to this record",
+        ),
+    }[kind]
+    return JSONResponse([{"message": message, "errorCode": code}], status)
 
 
 def _unauthorized(system: str) -> Any:

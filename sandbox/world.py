@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from sandbox import control, demo_key, salesforce_side, servers
 from sandbox.faults import FaultPlan
+from sandbox.habits import Habits
 from sandbox.middleware import FaultsAndTraffic
 from sandbox.pagerduty import seed as pagerduty_seed
 from sandbox.pagerduty.app import create_app as pagerduty_app
@@ -43,6 +44,7 @@ class World:
     traffic: Traffic
     key: demo_key.DemoKey = field(repr=False)
     sockets: dict[str, socket.socket] = field(repr=False)
+    habits: Habits = field(default_factory=Habits)
 
     @property
     def salesforce_url(self) -> str:
@@ -108,8 +110,9 @@ class World:
         return pagerduty_person(self.pagerduty, name)
 
     def reset(self) -> None:
-        """Both systems back to their seed; no faults, no traffic."""
+        """Both systems back to their seed and their own habits; no faults, no traffic."""
         self.faults.clear()
+        self.habits.reset()
         self.pagerduty.reset()
         salesforce_side.reset(self.salesforce, self.key)
         self.traffic.clear()
@@ -122,7 +125,7 @@ class World:
         }
         apps: dict[str, ASGIApp] = {
             name: FaultsAndTraffic(
-                app, name, self.faults, self.traffic, f"{self.control_url}/salesforce"
+                app, name, self.faults, self.traffic, f"{self.control_url}/salesforce", self.habits
             )
             for name, app in systems.items()
         }

@@ -1,6 +1,7 @@
 """What we do to incidents."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -148,9 +149,30 @@ def test_a_title_that_quotes_the_sentence_is_no_duplicate(server: Scripted) -> N
     title = "Open incident with matching dedup key already exists on this service"
     refusal = {"error": {"code": 2001, "message": "Invalid Input Provided", "errors": ["no"]}}
     server.on("POST", "/incidents", Reply(400, refusal))
+    server.on("GET", "/incidents", Reply(200, {"incidents": [], "more": False}))
     client = scripted_pagerduty(server)
     assert isinstance(create_incident(client, NewIncident(title, "P1", "k")).error, RefusedError)
-    assert len(server.requests) == 1
+    assert [one.method for one in server.requests] == ["POST", "GET"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (400, [{"code": 2002, "message": "Open incident with matching dedup key already exists"}]),
+        (400, {"message": "there is one already"}),
+        (409, {"error": {"code": 2002, "message": "Conflict"}}),
+        (422, {"errors": ["Duplicate incident_key"]}),
+    ],
+)
+def test_an_open_incident_with_our_key_is_adopted_whatever_the_words(
+    server: Scripted, reply: tuple[int, Any]
+) -> None:
+    """A refusal in any status and shape is no failure while an open incident has the key."""
+    there = {"id": "Q1", "incident_key": "k", "status": "triggered", "service": {"id": "P1"}}
+    server.on("POST", "/incidents", Reply(*reply))
+    server.on("GET", "/incidents", Reply(200, {"incidents": [there], "more": False}))
+    result = create_incident(scripted_pagerduty(server), NewIncident("Down", "P1", "k"))
+    assert (result.id, result.adopted, result.error) == ("Q1", True, None)
 
 
 def test_a_server_that_ignores_the_key_filter_does_not_mislead_us(server: Scripted) -> None:
@@ -378,13 +400,20 @@ def test_values_of_a_sparse_incident_are_blank() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
+def test_a_note_without_an_id_is_looked_for(server: Scripted, status: int) -> None:
+    """A note that the answer does not name would not be known when it comes back."""
+    client = scripted_pagerduty(server)
+    bodies: list[Any] = [None, {}, {"note": {}}]
+    for body in bodies:
+        server.on("POST", "/incidents/Q1/notes", Reply(status, body))
+        assert isinstance(add_note(client, "Q1", "x").error, UncertainError)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
 def test_success_codes_are_alike(server: Scripted, status: int) -> None:
     """200, 201 and 202 with a body, 204 without: all are success."""
     client = scripted_pagerduty(server)
     server.on("POST", "/incidents/Q1/notes", Reply(status, {"note": {"id": "N1"}}))
     assert add_note(client, "Q1", "x").id == "N1"
-    server.on("POST", "/incidents/Q1/notes", Reply(204))
-    result = add_note(client, "Q1", "x")
-    assert (result.error, result.id) == (None, None)
     server.on("PUT", "/incidents/Q1", Reply(204))
     assert update_incidents(client, [IncidentUpdate("Q1", {"title": "x"})])[0].error is None

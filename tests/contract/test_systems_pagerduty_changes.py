@@ -9,8 +9,9 @@ import pytest
 from pd_sf_rules.errors import RefusedError
 from pd_sf_rules.model import LogEntry, Window
 from pd_sf_rules.systems.pagerduty import client as paging
-from pd_sf_rules.systems.pagerduty.changes import newest_log_entry, pull_log_entries
+from pd_sf_rules.systems.pagerduty.changes import pull_log_entries
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
+from pd_sf_rules.systems.pagerduty.newest import newest_log_entries
 from sandbox.world import World
 from tests.contract.scripted import Reply, Request, Scripted, scripted_server
 from tests.contract.systems_clients import sandbox_pagerduty, scripted_pagerduty
@@ -231,10 +232,9 @@ def test_sparse_entries_are_read_all_the_same(server: Scripted) -> None:
 def test_the_newest_entry_is_one_cheap_question(world: World, client: PagerDutyClient) -> None:
     """None before anything happened, then the id of the last thing that did."""
     since = client.server_now() - timedelta(minutes=1)
-    assert newest_log_entry(client, since) is None
+    assert newest_log_entries(client, since) == []
     world.person("Ana Lopez").create_incident("Support P1", "Down")
     before = client.usage().calls
-    newest = newest_log_entry(client, since)
-    assert newest is not None
-    assert newest[0] == _pull(client)[-1].id
+    newest = newest_log_entries(client, since)
+    assert newest[0].id == _pull(client)[-1].id
     assert client.usage().calls == before + 2

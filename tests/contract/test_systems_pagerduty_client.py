@@ -149,14 +149,51 @@ def test_lists_are_read_to_their_end(server: Scripted, pages: list[dict[str, int
     server.on("GET", "/users", *bodies)
     read = [row["id"] for page in client.pages("users", "users") for row in page]
     assert read == [str(n) for n in range(107)]
-    assert len(server.requests) == len(pages)
+    untold = "more" not in pages[-1]  # only a page without news ends a list that tells nothing
+    assert len(server.requests) == len(pages) + untold
+
+
+def test_a_server_with_smaller_pages_than_asked_for_is_read_to_its_end(server: Scripted) -> None:
+    """Without `more`, a page that is not full is no end."""
+    rows = [{"id": str(number)} for number in range(60)]
+
+    def page(request: Request) -> Reply:
+        first = int(request.query["offset"][0])
+        return Reply(200, {"users": rows[first : first + 25]})
+
+    server.on("GET", "/users", page)
+    read = [row for page in scripted_pagerduty(server).pages("users", "users") for row in page]
+    assert read == rows
+
+
+def test_an_empty_page_that_promises_more_hides_nothing(server: Scripted) -> None:
+    """It is asked for again; where it stays empty, the pages behind it are still read."""
+    asked: list[int] = []
+
+    def page(request: Request) -> Reply:
+        first = int(request.query["offset"][0])
+        asked.append(first)
+        if first == 0:
+            return Reply(200, {"users": [{"id": "1"}], "more": True})
+        if first == 1 and asked.count(1) < 2:
+            return Reply(200, {"users": [], "more": True})
+        if first == 1:
+            return Reply(200, {"users": [{"id": "2"}], "more": True})
+        if first == 2:
+            return Reply(200, {"users": [], "more": True})
+        return Reply(200, {"users": [{"id": "3"}], "more": False})
+
+    server.on("GET", "/users", page)
+    read = [r["id"] for page in scripted_pagerduty(server).pages("users", "users") for r in page]
+    assert read == ["1", "2", "3"]
+    assert asked == [0, 1, 1, 2, 2, 2, 102]
 
 
 def test_a_server_that_ignores_offsets_does_not_keep_us(server: Scripted) -> None:
-    """Exactly one full page, given again and again without `more`, is read and left."""
+    """Exactly one full page, given again and again without `more`, is read once and left."""
     client = scripted_pagerduty(server)
     server.on("GET", "/users", Reply(200, {"users": [{"id": str(n)} for n in range(100)]}))
-    assert sum(len(page) for page in client.pages("users", "users")) == 200
+    assert sum(len(page) for page in client.pages("users", "users")) == 100
     assert len(server.requests) == 2
 
 

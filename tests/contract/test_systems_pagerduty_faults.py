@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from pd_sf_rules.errors import (
-    ConnectionConfigError,
     RateLimitedError,
     RefusedError,
     RetryableError,
@@ -231,11 +230,21 @@ def test_an_echoed_key_never_reaches_a_text(server: Scripted) -> None:
         assert "secret-api-key" not in f"{error} {error!r}"
 
 
-def test_a_body_that_is_no_list_is_refused(server: Scripted) -> None:
-    """A list call that answers something else is told, not read as empty."""
+@pytest.mark.parametrize("body", [{"people": []}, {}, [], None])
+def test_a_body_that_is_no_list_is_tried_again(server: Scripted, body: Any) -> None:
+    """A list call that answers something else is neither read as empty nor taken for a refusal."""
     client = scripted_pagerduty(server)
-    server.on("GET", "/users", Reply(200, {"people": []}))
-    assert isinstance(_error(lambda: list(client.pages("users", "users"))), RefusedError)
-    assert not isinstance(
-        _error(lambda: list(client.pages("users", "users"))), ConnectionConfigError
-    )
+    server.on("GET", "/users", Reply(200, body))
+    error = _error(lambda: list(client.pages("users", "users")))
+    assert type(error) is RetryableError
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_web_page_is_no_answer_of_pagerduty(server: Scripted, status: int) -> None:
+    """A proxy's page says nothing about the incident: it is not gone, and the note is looked for."""
+    client = scripted_pagerduty(server)
+    page = "<!DOCTYPE html><html><body>Not here</body></html>"
+    server.on("GET", "/incidents/Q1", Reply(status, page))
+    server.on("POST", "/incidents/Q1/notes", Reply(status, page))
+    assert type(_error(lambda: client.get("incidents/Q1"))) is RetryableError
+    assert type(_error(lambda: client.post("incidents/Q1/notes", {}))) is UncertainError

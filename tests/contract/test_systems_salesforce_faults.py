@@ -142,9 +142,41 @@ def test_a_clear_refusal_is_sent_once_and_told_in_the_servers_words(
 def test_a_missing_record_is_skippable_by_its_own_address(server: Scripted) -> None:
     """404 on a record's address is about that record, whatever code and shape the body has."""
     client = scripted_salesforce(server)
-    for body in (_rest("NOT_FOUND"), _rest("INVALID_CROSS_REFERENCE_KEY"), HTML, None):
+    for body in (_rest("NOT_FOUND"), _rest("INVALID_CROSS_REFERENCE_KEY"), None):
         server.on("PATCH", CASE, Reply(404, body))
         assert type(_error(lambda: client.patch("sobjects/Case/500x", {}))) is SkippableError
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_web_page_is_no_answer_of_salesforce(server: Scripted, status: int) -> None:
+    """A proxy's page says nothing about the record: it is not gone, and the write is looked for."""
+    client = scripted_salesforce(server)
+    server.on("PATCH", CASE, Reply(status, HTML))
+    assert type(_error(lambda: client.patch("sobjects/Case/500x", {}))) is UncertainError
+
+
+@pytest.mark.parametrize("inner", [{"errorCode": "UNABLE_TO_LOCK_ROW", "message": "locked"}])
+def test_the_shape_of_an_error_does_not_matter(server: Scripted, inner: dict[str, str]) -> None:
+    """In a list, bare, or in an envelope: the code says what to do."""
+    client = scripted_salesforce(server)
+    for body in ([inner], inner, {"error": inner}, {"errors": [inner]}):
+        server.on("PATCH", CASE, Reply(400, body))
+        assert type(_error(lambda: client.patch("sobjects/Case/500x", {}))) is RetryableError
+
+
+def test_a_session_that_ended_is_renewed_whatever_the_status(server: Scripted) -> None:
+    """INVALID_SESSION_ID comes with 401, and with 403 as well."""
+    client = scripted_salesforce(server)
+    server.on("PATCH", CASE, Reply(403, _rest("INVALID_SESSION_ID")), Reply(204))
+    assert client.patch("sobjects/Case/500x", {}) is None
+
+
+def test_a_query_that_breaks_off_is_told(server: Scripted) -> None:
+    """Rows that are missing must not look like rows that do not exist."""
+    client = scripted_salesforce(server)
+    for body in ({}, {"done": True}, {"done": False, "records": []}):
+        server.on("GET", "/services/data/v66.0/query/", Reply(200, body))
+        assert type(_error(lambda: list(client.query("SELECT Id FROM Case")))) is RetryableError
 
 
 def test_codes_and_statuses_stay_readable(server: Scripted) -> None:

@@ -19,6 +19,7 @@ from pd_sf_rules.planning.echo import (
     match_entry,
 )
 from pd_sf_rules.planning.values import text_digest
+from pd_sf_rules.planning.windows import CLOCK_DOUBT
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 OURS, ANA = "PUSYNC1", "PUANA01"
@@ -131,8 +132,10 @@ def test_our_entry_meets_its_expectation_once() -> None:
     [
         entry(agent_id=ANA),
         entry("resolve"),
-        entry(at=NOW + MATCH_WITHIN + timedelta(seconds=1)),
-        entry(at=NOW - MATCH_WITHIN - timedelta(seconds=1)),
+        entry(at=NOW + CLOCK_DOUBT + timedelta(seconds=1)),
+        entry(at=NOW - CLOCK_DOUBT - timedelta(seconds=1)),
+        entry(agent_id="", at=NOW + MATCH_WITHIN + timedelta(seconds=1)),
+        entry(agent_id="", at=NOW - MATCH_WITHIN - timedelta(seconds=1)),
     ],
 )
 def test_what_somebody_else_did_is_news(other: LogEntry) -> None:

@@ -10,7 +10,15 @@ from pd_sf_rules.errors import SettingsError
 from pd_sf_rules.model import Action, Event, Window
 from pd_sf_rules.planning.notes import COMMENT_BYTES, NOTE_BYTES, as_comments, as_note, cut
 from pd_sf_rules.planning.planner import incident_key, plan, plan_copy
-from pd_sf_rules.planning.windows import OVERLAP, given_window, live_window, next_position
+from pd_sf_rules.planning.windows import (
+    CLOCK_DOUBT,
+    OVERLAP,
+    first_start,
+    given_window,
+    live_window,
+    next_position,
+    reading,
+)
 from pd_sf_rules.rules.loader import load_text
 
 LETTERS = st.text(alphabet="aé🚒\u0301 \n👩‍🚀漢", min_size=1, max_size=40)
@@ -81,13 +89,30 @@ def test_a_text_is_split_between_words(blanks: str) -> None:
     assert all(part.rstrip().split()[-1] in words for part in told)
 
 
-@given(INSTANTS, INSTANTS)
-def test_a_live_window_overlaps_and_ends_now(position: datetime, now: datetime) -> None:
-    """It looks back from the cursor, ends at the server's now, and holds both even when clocks disagree."""
-    window = live_window(position, now)
+@given(INSTANTS, INSTANTS, st.none() | INSTANTS)
+def test_a_live_window_overlaps_and_ends_now(
+    position: datetime, now: datetime, newest: datetime | None
+) -> None:
+    """It looks back from the cursor, and from the newest stamp where stamps may be behind the clock."""
+    window = live_window(position, now, newest)
     assert window.moves_cursor
     assert window.end == now
-    assert window.start == min(position, now) - OVERLAP
+    begins = window.start + OVERLAP
+    assert min(position, now) - CLOCK_DOUBT <= begins <= min(position, now)
+    if newest is not None and min(position, now) - newest <= CLOCK_DOUBT:
+        assert begins == min(position, now, newest)
+    assert reading(window).end == now + CLOCK_DOUBT
+
+
+@given(INSTANTS, st.none() | INSTANTS)
+def test_a_first_start_counts_from_the_newest_stamp_on(
+    began: datetime, newest: datetime | None
+) -> None:
+    """What comes after the newest stamp there is counts as new, though the clock says that it is old."""
+    start = first_start(began, newest)
+    assert began - CLOCK_DOUBT <= start <= began
+    if newest is not None and began - CLOCK_DOUBT <= newest:
+        assert start == min(newest, began)
 
 
 @given(INSTANTS, st.none() | INSTANTS)

@@ -44,15 +44,26 @@ def all_cursors(c: Connection, integration: str | None = None) -> list[Cursor]:
     return [Cursor(**row) for row in c.execute(query).mappings()]
 
 
-def start_cursor(c: Connection, integration: str, stream: str, at: datetime) -> Cursor:
-    """Begin a stream at that instant; one that began already stays where it is. The cursor in force comes back."""
+def start_cursor(
+    c: Connection,
+    integration: str,
+    stream: str,
+    at: datetime,
+    *,
+    started_at: datetime | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Cursor:
+    """Begin a stream at that instant; one that began already stays where it is. The cursor in force comes back.
+
+    `started_at` is where it began by its own stamps, if that differs from its position.
+    """
     statement = insert(c, cursors).values(
         integration=integration,
         stream=stream,
         position=at,
-        started_at=at,
+        started_at=started_at or at,
         moved_at=datetime.now(UTC),
-        extra={},
+        extra=dict(extra or {}),
     )
     c.execute(statement.on_conflict_do_nothing())
     cursor = get_cursor(c, integration, stream)

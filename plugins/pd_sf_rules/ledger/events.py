@@ -111,6 +111,21 @@ def pending_events(
     return [_event(row) for row in rows.mappings()]
 
 
+def incidents_with(
+    c: Connection, integration: str, incident_ids: Iterable[str], event_type: str
+) -> set[str]:
+    """Those of the incidents that have an event of that type in the inbox."""
+    found: set[str] = set()
+    for chunk in chunks(incident_ids):
+        query = select(events.c.incident_id).where(
+            events.c.integration == integration,
+            events.c.incident_id.in_(chunk),
+            events.c.type == event_type,
+        )
+        found.update(one for one in c.scalars(query) if one is not None)
+    return found
+
+
 def known_ids(c: Connection, ids: Iterable[str]) -> set[str]:
     """Those of `ids` that are in the inbox."""
     known: set[str] = set()

@@ -7,20 +7,22 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pd_sf_rules.errors import RateLimitedError, SkippableError
-from pd_sf_rules.ledger import actions, cursors, events, notes
+from pd_sf_rules.ledger import actions, events, notes
 from pd_sf_rules.ledger.notes import KnownNote
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Event, LogEntry, Window
 from pd_sf_rules.pipeline.budgets import shed
-from pd_sf_rules.pipeline.pull_pagerduty import look
+from pd_sf_rules.pipeline.looks import Look, look_at
+from pd_sf_rules.pipeline.pull_pagerduty import look, newest_of
 from pd_sf_rules.pipeline.pulled import Pulled
 from pd_sf_rules.pipeline.run import Run, utc_now
 from pd_sf_rules.planning.kinds import ADD_NOTE, COPY_COMMENT, COPY_NOTE, POST_COMMENT
 from pd_sf_rules.planning.notes import RESOLUTION_PREFIX
 from pd_sf_rules.planning.planner import plan_copy
 from pd_sf_rules.planning.values import text_digest
-from pd_sf_rules.planning.windows import live_window
+from pd_sf_rules.planning.windows import reading
 from pd_sf_rules.systems.pagerduty.changes import pull_log_entries
 from pd_sf_rules.systems.pagerduty.notes import Note, notes_of
+from pd_sf_rules.systems.salesforce.newest import newest_stamp
 from pd_sf_rules.systems.salesforce.notes import Comment, pull_comments
 
 _log = logging.getLogger(__name__)
@@ -54,37 +56,31 @@ def pull_notes(run: Run, *, given: Window | None = None) -> list[Pulled]:
 
 
 def _pull_comments(run: Run, given: Window | None) -> Pulled:
-    window, started_at, silent = _look_at_comments(run, given)
+    at = look_at(
+        run,
+        COMMENT_STREAM,
+        given,
+        now=run.salesforce.server_now(),
+        newest=lambda since: newest_stamp(run.salesforce, "CaseComment", since),
+    )
     new = 0
     held: list[datetime] = []
-    for page in pull_comments(run.salesforce, window):
+    newest: datetime | None = None
+    for page in pull_comments(run.salesforce, reading(at.window)):
+        newest = max((comment.stamp for comment in page), default=newest)
         ours = run.salesforce.user_id
         with run.ledger.begin() as c:
             # What is under way is asked first: what ends meanwhile is then found among what is known.
             writing = _writing(c, run, (POST_COMMENT, COPY_NOTE))
             known = notes.known_notes(c, run.name, SALESFORCE, [one.id for one in page])
             for comment in page:
-                if comment.id in known or comment.created_at < started_at:
+                if comment.id in known or comment.created_at < at.started_at:
                     continue
                 if writing and comment.agent_id == ours:
                     held.append(comment.stamp)
                     continue
-                new += record_comment(c, run, comment, silent=silent)
-    return Pulled(COMMENT_STREAM, window, new, min(held, default=None))
-
-
-def _look_at_comments(run: Run, given: Window | None) -> tuple[Window, datetime, bool]:
-    now = run.salesforce.server_now()
-    if given is not None:
-        return Window(given.start, min(given.end, now), moves_cursor=False), given.start, False
-    with run.ledger.begin() as c:
-        cursor = cursors.get_cursor(c, run.name, COMMENT_STREAM)
-        first = cursor is None
-        if cursor is None:
-            start = run.integration.start_at(now)
-            cursor = cursors.start_cursor(c, run.name, COMMENT_STREAM, start)
-    silent = first and run.integration.start_from == "now"
-    return live_window(cursor.position, now), cursor.started_at, silent
+                new += record_comment(c, run, comment, silent=at.is_old(comment.created_at))
+    return Pulled(COMMENT_STREAM, at.window, new, min(held, default=None), newest)
 
 
 def _writing(c: Connection, run: Run, kinds: Iterable[str]) -> bool:
@@ -131,9 +127,9 @@ def _record(c: Connection, run: Run, event: Event, kind: str, *, silent: bool) -
 
 
 def _pull_incident_notes(run: Run, given: Window | None) -> Pulled:
-    window, started_at, silent = look(run, NOTE_STREAM, given)
-    entries = [e for e in pull_log_entries(run.pagerduty, window) if _may_tell_a_note(e)]
-    entries = [e for e in entries if e.created_at >= started_at]
+    at = look(run, NOTE_STREAM, given)
+    read = pull_log_entries(run.pagerduty, reading(at.window))
+    entries = [e for e in read if _may_tell_a_note(e) and e.created_at >= at.started_at]
     with run.ledger.read() as c:
         handled = notes.known_notes(c, run.name, PAGERDUTY, [_marker(e) for e in entries])
     fresh = [e for e in entries if _marker(e) not in handled]
@@ -142,10 +138,10 @@ def _pull_incident_notes(run: Run, given: Window | None) -> Pulled:
     for incident_id in dict.fromkeys(entry.incident_id for entry in fresh):
         mine = [entry for entry in fresh if entry.incident_id == incident_id]
         there = _notes_of(run, incident_id)
-        added, left = _record_notes(run, mine, there, started_at, silent=silent)
+        added, left = _record_notes(run, mine, there, at)
         new += added
         held += left
-    return Pulled(NOTE_STREAM, window, new, min(held, default=None))
+    return Pulled(NOTE_STREAM, at.window, new, min(held, default=None), newest_of(read))
 
 
 def _notes_of(run: Run, incident_id: str) -> list[Note]:
@@ -166,12 +162,7 @@ def _marker(entry: LogEntry) -> str:
 
 
 def _record_notes(
-    run: Run,
-    entries: Sequence[LogEntry],
-    there: Sequence[Note],
-    started_at: datetime,
-    *,
-    silent: bool,
+    run: Run, entries: Sequence[LogEntry], there: Sequence[Note], at: Look
 ) -> tuple[int, list[datetime]]:
     """Write one incident's new notes; return how many, and the stamps of entries to look at again."""
     incident_id = entries[0].incident_id
@@ -186,13 +177,13 @@ def _record_notes(
             if any(one.note_id.startswith("resolution:") for one in found)
         }
         for note in [*there, *_resolutions(entries, there)]:
-            if note.id in known or note.created_at < started_at:
+            if note.id in known or note.created_at < at.started_at:
                 continue
             if resolution_digest(note.content) in resolutions:
                 continue
             if writing and note.agent_id == ours:
                 return new, [entry.created_at for entry in entries]
-            new += record_note(c, run, note, silent=silent)
+            new += record_note(c, run, note, silent=at.is_old(note.created_at))
         for entry in entries:
             _remember(c, run, _marker(entry), incident_id, str(entry.detail.get("note") or ""))
     return new, []

@@ -1,21 +1,23 @@
 """PagerDuty log entries become events: each once, by its own id; the reflections of our own writes are set aside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.ledger import cursors, events, expectations, snapshots
+from pd_sf_rules.ledger import events, expectations, snapshots
 from pd_sf_rules.model import PAGERDUTY, Event, LogEntry, Values, Window
 from pd_sf_rules.pipeline.expected import awaited
-from pd_sf_rules.pipeline.newborns import link_newborns
+from pd_sf_rules.pipeline.looks import Look, look_at
+from pd_sf_rules.pipeline.newborns import link_newborns, too_early
 from pd_sf_rules.pipeline.pulled import Pulled
 from pd_sf_rules.pipeline.run import Run, utc_now
 from pd_sf_rules.planning.echo import Expected, is_birth_echo, match_entry
-from pd_sf_rules.planning.windows import live_window
+from pd_sf_rules.planning.windows import reading
 from pd_sf_rules.systems.pagerduty.changes import pull_log_entries
+from pd_sf_rules.systems.pagerduty.newest import newest_log_entries
 
 STREAM = "pagerduty:log_entries"
 INCIDENT = "incident"
@@ -35,19 +37,25 @@ def pull_pagerduty(run: Run, *, given: Window | None = None) -> list[Pulled]:
 
     Raises the errors of systems.pagerduty; what was recorded before an error stays recorded.
     """
-    window, started_at, baseline_only = look(run, STREAM, given)
+    at = look(run, STREAM, given)
     now = run.pagerduty.server_now()
-    entries = pull_log_entries(run.pagerduty, window)
+    entries = pull_log_entries(run.pagerduty, reading(at.window))
     our_user_id = run.pagerduty.user_id() if entries else ""
     new = 0
+    held: list[datetime] = []
     for start in range(0, len(entries), PAGE):
         with run.ledger.begin() as c:
-            fresh = _unknown(c, run, entries[start : start + PAGE], started_at)
+            fresh = _unknown(c, run, entries[start : start + PAGE], at.started_at)
             link_newborns(c, run, fresh, server_now=now)
+            early = too_early(c, run, fresh, at, entries)
             page = _known(c, run, fresh)
             for entry in fresh:
-                new += _record(c, run, page, entry, our_user_id, baseline_only=baseline_only)
-    return [Pulled(STREAM, window, new)]
+                if entry.id in early:
+                    held.append(entry.created_at)
+                    continue
+                old = at.is_old(entry.created_at)
+                new += _record(c, run, page, entry, our_user_id, baseline_only=old)
+    return [Pulled(STREAM, at.window, new, min(held, default=None), newest_of(entries))]
 
 
 def take_in(run: Run, entries: Sequence[LogEntry]) -> int:
@@ -91,40 +99,35 @@ def take_in_change(run: Run, incident_id: str, values: Values, *, at: datetime) 
 
 def preview_pagerduty(run: Run, *, given: Window | None = None) -> tuple[list[Pulled], list[Event]]:
     """Return what `pull_pagerduty` would record now, and record nothing."""
-    window, started_at, baseline_only = look(run, STREAM, given, start=False)
-    entries = [] if baseline_only else pull_log_entries(run.pagerduty, window)
+    at = look(run, STREAM, given, start=False)
+    entries = pull_log_entries(run.pagerduty, reading(at.window))
     our_user_id = run.pagerduty.user_id() if entries else ""
     found: list[Event] = []
     with run.ledger.read() as c:
-        fresh = _unknown(c, run, entries, started_at)
+        fresh = _unknown(c, run, entries, at.started_at)
+        fresh = [entry for entry in fresh if not at.is_old(entry.created_at)]
         page = _known(c, run, fresh)
         for entry in fresh:
             ours, _ = _is_ours(page, entry, our_user_id)
             if not ours:
                 found.append(_event(run, entry, page.snapshots.get(entry.incident_id)))
-    return [Pulled(STREAM, window, len(found))], found
+    return [Pulled(STREAM, at.window, len(found))], found
 
 
-def look(
-    run: Run, stream: str, given: Window | None, *, start: bool = True
-) -> tuple[Window, datetime, bool]:
-    """Return what to read of a stream, since when its entries count, and whether this is the silent first look.
-
-    `start` begins the cursor where there is none.
-    """
+def look(run: Run, stream: str, given: Window | None, *, start: bool = True) -> Look:
+    """Return how to look at a stream of log entries now; `start` begins its cursor where there is none."""
     now = run.pagerduty.server_now()
-    if given is not None:
-        return Window(given.start, min(given.end, now), moves_cursor=False), given.start, False
-    began = run.integration.start_at(now)
-    with run.ledger.read() as c:
-        cursor = cursors.get_cursor(c, run.name, stream)
-    silent = cursor is None and run.integration.start_from == "now"
-    if cursor is None and start:
-        with run.ledger.begin() as c:
-            cursor = cursors.start_cursor(c, run.name, stream, began)
-    if cursor is None:
-        return live_window(began, now), began, silent
-    return live_window(cursor.position, now), cursor.started_at, silent
+
+    def newest(since: datetime) -> datetime | None:
+        seen = newest_log_entries(run.pagerduty, since)
+        return max((one.created_at for one in seen), default=None)
+
+    return look_at(run, stream, given, now=now, newest=newest, start=start)
+
+
+def newest_of(entries: Iterable[LogEntry]) -> datetime | None:
+    """Return the newest stamp of these entries, None of none."""
+    return max((entry.created_at for entry in entries), default=None)
 
 
 def event_id(run: Run, entry: LogEntry) -> str:

@@ -6,16 +6,18 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.ledger import actions, cursors, events, expectations, snapshots
+from pd_sf_rules.ledger import actions, events, expectations, snapshots
 from pd_sf_rules.model import SALESFORCE, Change, Event, Values, Window
 from pd_sf_rules.pipeline.expected import awaited
+from pd_sf_rules.pipeline.looks import Look, look_at
 from pd_sf_rules.pipeline.pulled import Pulled
 from pd_sf_rules.pipeline.rulebook import Rulebook
 from pd_sf_rules.pipeline.run import Run, utc_now
 from pd_sf_rules.planning.echo import RowVerdict, judge_row
 from pd_sf_rules.planning.kinds import CREATE_RECORD
-from pd_sf_rules.planning.windows import live_window
+from pd_sf_rules.planning.windows import reading
 from pd_sf_rules.systems.salesforce.changes import pull_changes
+from pd_sf_rules.systems.salesforce.newest import newest_stamp
 
 NEWS = frozenset({"created", "updated"})
 
@@ -31,11 +33,14 @@ class _Look:
 
     object: str
     fields: Collection[str]
-    window: Window
-    started_at: datetime
-    baseline_only: bool
+    at: Look
     asked_at: datetime
     """This machine's clock before the query: a snapshot touched later is newer than the row."""
+
+    @property
+    def window(self) -> Window:
+        """The stretch of time to read."""
+        return self.at.window
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def take_in(
     `asked_at` is this machine's clock before the rows were read.
     """
     window = Window(asked_at, asked_at, moves_cursor=False)
-    look = _Look(name, rulebook.record_fields(name), window, asked_at, False, asked_at)
+    look = _Look(name, rulebook.record_fields(name), Look(window, asked_at), asked_at)
     with run.ledger.begin() as c:
         rows, _ = _judge_page(c, run, look, page)
         return sum(_record_row(c, run, look, row) or 0 for row in rows)
@@ -102,8 +107,9 @@ def _watched(rulebook: Rulebook, objects: Collection[str]) -> list[str]:
 
 
 def _pages(run: Run, rulebook: Rulebook, look: _Look) -> Iterator[list[Change]]:
+    window = reading(look.window)
     return pull_changes(
-        run.salesforce, look.object, look.fields, look.window, with_agent=rulebook.names_agent
+        run.salesforce, look.object, look.fields, window, with_agent=rulebook.names_agent
     )
 
 
@@ -111,7 +117,9 @@ def _pull_object(run: Run, rulebook: Rulebook, name: str, given: Window | None) 
     look = _look(run, rulebook, name, given, start=True)
     new = 0
     held: list[datetime] = []
+    newest: datetime | None = None
     for page in _pages(run, rulebook, look):
+        newest = max((change.stamp for change in page), default=newest)
         with run.ledger.begin() as c:
             rows, left = _judge_page(c, run, look, page)
             for row in rows:
@@ -121,31 +129,20 @@ def _pull_object(run: Run, rulebook: Rulebook, name: str, given: Window | None) 
                 else:
                     new += stored
         held += left
-    return Pulled(stream(name), look.window, new, min(held, default=None))
+    return Pulled(stream(name), look.window, new, min(held, default=None), newest)
 
 
 def _look(run: Run, rulebook: Rulebook, name: str, given: Window | None, *, start: bool) -> _Look:
     """Return what to read of an object; `start` begins its cursor where there is none."""
-    fields = rulebook.record_fields(name)
-    now = run.salesforce.server_now()
-    if given is not None:
-        window = Window(given.start, min(given.end, now), moves_cursor=False)
-        return _Look(name, fields, window, given.start, False, utc_now())
-    began = run.integration.start_at(now)
-    with run.ledger.read() as c:
-        cursor = cursors.get_cursor(c, run.name, stream(name))
-    first = cursor is None
-    if cursor is None and start:
-        with run.ledger.begin() as c:
-            cursor = cursors.start_cursor(c, run.name, stream(name), began)
-    return _Look(
-        name,
-        fields,
-        live_window(cursor.position if cursor else began, now),
-        cursor.started_at if cursor else began,
-        first and run.integration.start_from == "now",
-        utc_now(),
+    at = look_at(
+        run,
+        stream(name),
+        given,
+        now=run.salesforce.server_now(),
+        newest=lambda since: newest_stamp(run.salesforce, name, since),
+        start=start,
     )
+    return _Look(name, rulebook.record_fields(name), at, utc_now())
 
 
 def _judge_page(
@@ -166,8 +163,8 @@ def _judge_page(
             continue
         ours = [e for e in expected if e.target_id == change.record_id]
         values = snapshot.values if snapshot else None
-        verdict = judge_row(change, values, ours, started_at=look.started_at)
-        if look.baseline_only and snapshot is None:
+        verdict = judge_row(change, values, ours, started_at=look.at.started_at)
+        if snapshot is None and look.at.is_old(change.stamp):
             verdict = RowVerdict("baseline", {})
         rows.append(_Row(change, snapshot, verdict))
     return rows, held

@@ -9,12 +9,16 @@ from pd_sf_rules.model import Window
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """`new` events were recorded from `window` of `stream`; `held_back` is the oldest stamp left for the next look."""
+    """`new` events were recorded from `window` of `stream`; `held_back` is the oldest stamp left for the next look.
+
+    `newest` is the newest stamp that the service showed, None where it showed nothing.
+    """
 
     stream: str
     window: Window
     new: int
     held_back: datetime | None = None
+    newest: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what XCom holds between the tasks of a run."""
@@ -25,6 +29,7 @@ class Pulled:
             "moves_cursor": self.window.moves_cursor,
             "new": self.new,
             "held_back": self.held_back.isoformat() if self.held_back else None,
+            "newest": self.newest.isoformat() if self.newest else None,
         }
 
     @classmethod
@@ -35,7 +40,8 @@ class Pulled:
             datetime.fromisoformat(data["end"]),
             moves_cursor=data["moves_cursor"],
         )
-        held = data["held_back"]
-        return cls(
-            data["stream"], window, data["new"], datetime.fromisoformat(held) if held else None
+        held, newest = (
+            datetime.fromisoformat(data[name]) if data.get(name) else None
+            for name in ("held_back", "newest")
         )
+        return cls(data["stream"], window, data["new"], held, newest)

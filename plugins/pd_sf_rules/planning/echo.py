@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pd_sf_rules.model import Change, LogEntry, Values
 from pd_sf_rules.planning.values import instant, same_value, text_digest
+from pd_sf_rules.planning.windows import CLOCK_DOUBT
 
 MATCH_WITHIN = timedelta(seconds=120)
-"""How far apart the clocks of a write and of its log entry may be."""
+"""How far apart the clocks of a write and of its log entry may be where an entry does not name our user."""
 
 INCIDENT_KEY_PREFIX = "pdsf-"
 
@@ -72,8 +73,10 @@ def match_entry(
     """Return the write of ours whose reflection this log entry is, or None if somebody else did it."""
     if _somebody_else(entry, our_user_id):
         return None
+    by_us = bool(our_user_id) and entry.agent_id == our_user_id
+    within = CLOCK_DOUBT if by_us else MATCH_WITHIN
     for expectation in expected:
-        near = abs(entry.created_at - expectation.expected_at) <= MATCH_WITHIN
+        near = abs(entry.created_at - expectation.expected_at) <= within
         if near and expectation.effect == entry.type and _entry_has(entry, expectation.value):
             return expectation
     return None

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 # Statuses with which proxies and load balancers tell of passing trouble behind them.
 _FRONT_TROUBLE = frozenset({406, 408, 420})
 # Statuses that tell what to do next without their words.
-_STATUS_SAYS_ALL = frozenset({401, 404, 429})
+_STATUS_SAYS_ALL = frozenset({401, 429})
+# With these and a web page, a proxy or a firewall speaks, and perhaps only for now.
+_OF_FRONTS = frozenset({400, 403, 404})
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _MAX_WORDS = 500
 _MAX_TEXT = 20_000
@@ -59,15 +61,19 @@ class Answer:
     @property
     def trouble(self) -> bool:
         """Say whether the server or the way to it is in trouble, so that a read may be repeated."""
-        strange = not self.readable and (200 <= self.status < 300 or self._is_cut)
+        strange = not self.readable and (200 <= self.status < 300 or self._is_foreign)
         front = self.status in _FRONT_TROUBLE
         return self.failure is not None or self.status >= 500 or strange or front
 
     @property
-    def _is_cut(self) -> bool:
-        """Say whether a refusal begins as JSON and is none: its reason, and so what to do about it, is unknown."""
-        begun = str(self.body).lstrip().startswith(("{", "["))
-        return begun and 400 <= self.status < 500 and self.status not in _STATUS_SAYS_ALL
+    def _is_foreign(self) -> bool:
+        """Say whether a refusal is a web page or JSON that was cut: neither service says no like that.
+
+        Something in front of it does, or the reason was lost: nothing is known of the record or the incident.
+        """
+        begun = str(self.body).lstrip()[:1]
+        refused = 400 <= self.status < 500 and self.status not in _STATUS_SAYS_ALL
+        return (begun in {"{", "["} and refused) or (begun == "<" and self.status in _OF_FRONTS)
 
     @property
     def settled_login(self) -> bool:
@@ -102,6 +108,13 @@ def answer_of(response: HttpResponse) -> Answer:
         except ValueError:
             body, readable = response.text[:_MAX_TEXT], False
     return Answer(response.status_code, body, readable, response.headers)
+
+
+def of_read(answer: Answer) -> Answer:
+    """Return the answer to a read; one that was done and brings nothing, or mere words, is not understood."""
+    if answer.ok and not isinstance(answer.body, Mapping | list):
+        return replace(answer, body="nothing that can be read", readable=False)
+    return answer
 
 
 def moved_to(response: HttpResponse, method: str, base_url: str) -> str:

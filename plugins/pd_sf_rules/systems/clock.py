@@ -19,15 +19,17 @@ class ServerClock:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._started: datetime | None = None  # server time at monotonic zero
+        self._asked = False
 
     @property
-    def known(self) -> bool:
-        """Say whether any answer has carried a `Date` header yet."""
-        return self._started is not None
+    def asked(self) -> bool:
+        """Say whether any answer has come yet, with a `Date` header or without one."""
+        return self._asked
 
     def observe(self, date_header: str | None) -> None:
         """Take one `Date` header into account; a missing or unreadable one changes nothing."""
-        moment = _http_date(date_header)
+        self._asked = True
+        moment = http_date(date_header)
         if moment is None:
             return
         reading = moment - timedelta(seconds=time.monotonic())
@@ -44,7 +46,8 @@ class ServerClock:
         return self._started + timedelta(seconds=time.monotonic())
 
 
-def _http_date(text: str | None) -> datetime | None:
+def http_date(text: str | None) -> datetime | None:
+    """Return an HTTP date as UTC, None where there is none or it cannot be read."""
     if not text:
         return None
     try:
@@ -59,7 +62,7 @@ def parse_instant(text: str) -> datetime:
 
     One without an offset is taken as UTC. Raises ValueError when it is not an instant.
     """
-    moment = datetime.fromisoformat(text.strip())
+    moment = datetime.fromisoformat(text.strip().upper())
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

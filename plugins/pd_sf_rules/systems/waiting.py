@@ -3,12 +3,15 @@
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 
 from pd_sf_rules.errors import RateLimitedError, SyncError
 from pd_sf_rules.systems.answers import Answer
+from pd_sf_rules.systems.clock import http_date
 
 READ_ATTEMPTS = 3
 DEFAULT_RETRY_AFTER = 5.0
+_AN_INSTANT = 1e9
 
 
 def pause_before(attempt: int) -> float:
@@ -17,18 +20,28 @@ def pause_before(attempt: int) -> float:
 
 
 def seconds_asked(headers: Mapping[str, str], names: Iterable[str]) -> float:
-    """Return the first header of `names` that holds seconds, else DEFAULT_RETRY_AFTER.
+    """Return the seconds that the first telling header of `names` asks for, else DEFAULT_RETRY_AFTER.
 
-    Bounded to one hour: a server that answers nonsense must not park an action for ever.
+    A header holds seconds, or the instant when it is over (an HTTP date, or seconds since 1970). Bounded to one
+    hour: a server that answers nonsense must not park an action for ever.
     """
     for name in names:
-        try:
-            seconds = float(headers.get(name, ""))
-        except ValueError:
-            continue
-        if seconds >= 0:
+        seconds = _seconds(headers.get(name, ""), headers.get("Date", ""))
+        if seconds is not None:
             return min(seconds, 3600.0)
     return DEFAULT_RETRY_AFTER
+
+
+def _seconds(text: str, date_header: str) -> float | None:
+    now = http_date(date_header) or datetime.now(UTC)
+    try:
+        seconds = float(text)
+    except ValueError:
+        until = http_date(text)
+        return None if until is None else max((until - now).total_seconds(), 0.0)
+    if seconds > _AN_INSTANT:
+        seconds = max(seconds - now.timestamp(), 0.0)
+    return seconds if seconds >= 0 else None
 
 
 def settled(

@@ -1,7 +1,7 @@
 """What every effect does around a request: say that it goes out, and name its process as the sender."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -11,9 +11,10 @@ from pd_sf_rules.ledger import actions
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.prepare import OurFaultError, Task, our_fault
 from pd_sf_rules.pipeline.run import Run, owner, utc_now
+from pd_sf_rules.planning.windows import CLOCK_DOUBT
 
-DOUBT_MARGIN = timedelta(minutes=2)
-"""How exact the comparison of two machines' clocks is, generously."""
+DOUBT_MARGIN = CLOCK_DOUBT
+"""How exact the comparison of a stamp with this machine's clock is, generously."""
 
 
 OUT_OF_REACH = 3

@@ -68,10 +68,10 @@ def create_incident(client: PagerDutyClient, new: NewIncident) -> WriteResult:
     doing = f"the incident with key {new.incident_key}"
     try:
         body = client.post("incidents", {"incident": creation_body(new)}, doing=doing)
-    except RefusedError as refusal:
-        return _adopt(client, new, refusal) if refusal.code == DUPLICATE_KEY else failed(refusal)
-    except SyncError as error:
+    except (ConnectionConfigError, RateLimitedError, UncertainError) as error:
         return failed(error)
+    except SyncError as refusal:
+        return _adopt(client, new, refusal)
     values = _incident_of(body)
     if not values.get("id"):
         return failed(UncertainError(f"PagerDuty's answer to {doing} names no incident."))
@@ -97,15 +97,19 @@ def update_incidents(
 
 
 def add_note(client: PagerDutyClient, incident_id: str, content: str) -> WriteResult:
-    """Add a note; `id` is the note's, None where the server does not tell.
+    """Add a note; `id` is the note's, by which it is known when it comes back.
 
     An UncertainError in the result means that it may be there: look with `notes.notes_of`.
     """
     path = incident_path(incident_id, "notes")
+    doing = f"a note on {incident_id}"
 
     def send() -> WriteResult:
-        body = client.post(path, {"note": {"content": content}}, doing=f"a note on {incident_id}")
-        return _told(body, "note")
+        body = client.post(path, {"note": {"content": content}}, doing=doing)
+        told = _told(body, "note")
+        if not told.id:
+            return failed(UncertainError(f"PagerDuty's answer to {doing} names no note."))
+        return told
 
     return _alone(send)
 
@@ -198,13 +202,17 @@ def _told(body: Any, name: str) -> WriteResult:
 
 
 def _adopt(client: PagerDutyClient, new: NewIncident, refusal: SyncError) -> WriteResult:
+    """Return the open incident with our key, whatever words the refusal was made in; else the refusal."""
+    duplicate = isinstance(refusal, RefusedError) and refusal.code == DUPLICATE_KEY
     try:
         found = incidents_by_key(client, new.incident_key, service_id=new.service_id)
     except SyncError as error:
-        return failed(RetryableError(f"{refusal.message} It could not be looked up: {error}"))
-    if not found:
-        return failed(RetryableError(f"{refusal.message} No open incident shows that key now."))
-    return WriteResult(id=str(found[0]["id"]), error=None, adopted=True, values=found[0])
+        told = RetryableError(f"{refusal.message} It could not be looked up: {error}")
+        return failed(told if duplicate else refusal)
+    if found:
+        return WriteResult(id=str(found[0]["id"]), error=None, adopted=True, values=found[0])
+    told = RetryableError(f"{refusal.message} No open incident shows that key now.")
+    return failed(told if duplicate else refusal)
 
 
 def _calls(updates: Sequence[IncidentUpdate]) -> Iterator[list[int]]:

@@ -73,18 +73,6 @@ def log_entries_of(client: PagerDutyClient, incident_id: str) -> list[LogEntry]:
     return _with_incidents(client, named)
 
 
-def newest_log_entry(client: PagerDutyClient, since: datetime) -> tuple[str, datetime] | None:
-    """Return id and instant of the newest log entry at or after `since`, None where there is none."""
-    params = {"since": second_text(since), "limit": 10}
-    body = client.get("log_entries", params, doing="the newest log entry")
-    raw = body.get("log_entries") if isinstance(body, Mapping) else None
-    rows = [row for row in raw or [] if isinstance(row, dict) and row.get("id")]
-    if not rows:
-        return None
-    newest = _ascending(rows)[-1]
-    return str(newest["id"]), _created_at(newest)
-
-
 def _rows_between(client: PagerDutyClient, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """Return the raw entries of a window in the server's order, the newer half first."""
     params = {

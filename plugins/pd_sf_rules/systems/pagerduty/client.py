@@ -15,16 +15,13 @@ import httpx2
 import pagerduty
 
 from pd_sf_rules.connections import ConnectionSpec, checked_url
-from pd_sf_rules.errors import (
-    ConnectionConfigError,
-    RefusedError,
-)
+from pd_sf_rules.errors import ConnectionConfigError, RefusedError, RetryableError
 from pd_sf_rules.model import ApiUsage
-from pd_sf_rules.systems.answers import Answer, Asked, answer_of, moved_to
+from pd_sf_rules.systems.answers import Answer, Asked, answer_of, moved_to, of_read
 from pd_sf_rules.systems.pagerduty.refusals import error_of
 from pd_sf_rules.systems.pagerduty.token import Token, fetch_token, uses_oauth
 from pd_sf_rules.systems.pagerduty.transport import PagerDutySession
-from pd_sf_rules.systems.waiting import settled
+from pd_sf_rules.systems.waiting import READ_ATTEMPTS, settled
 
 _HOSTS = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com"}
 PAGE_LIMIT = 100
@@ -92,32 +89,44 @@ class PagerDutyClient:
     ) -> Iterator[list[dict[str, Any]]]:
         """Yield the pages of the list `name` until it ends.
 
-        A list without `more` ends with a page that is not full or brings nothing new. Raises RefusedError with
-        code PAGING_CAP where the list goes on after the 10,000 rows that paging reaches.
+        A list without `more` ends with a page that brings nothing new. A page may be shorter than asked for, and the
+        next one begins behind what came; an empty one that promises more is asked for again before it is passed over.
+        Raises RefusedError with code PAGING_CAP where the list goes on after the 10,000 rows that paging reaches.
         """
         offset = 0
         seen: set[str] = set()
         while offset + PAGE_LIMIT <= CLASSIC_CAP:
             query = {**(params or {}), "limit": PAGE_LIMIT, "offset": offset}
-            body = self.get(path, query, doing=doing)
-            rows = body.get(name) if isinstance(body, Mapping) else None
-            if not isinstance(rows, list):
-                told = doing or path
-                raise RefusedError(f"PagerDuty's answer to {told} has no '{name}'.", status=200)
-            yield [row for row in rows if isinstance(row, dict)]
-            if not body.get("more", len(rows) == PAGE_LIMIT):
+            rows, more = self._page(path, name, query, doing or path)
+            fresh = [row for row in rows if str(row.get("id")) not in seen]
+            yield rows if more is not None else fresh
+            if not (fresh if more is None else more):
                 return
-            ids = {str(row.get("id")) for row in rows if isinstance(row, dict)}
-            if "more" not in body and ids <= seen:
-                return
-            seen |= ids
+            seen |= {str(row.get("id")) for row in fresh}
             offset += len(rows) or PAGE_LIMIT
         message = f"PagerDuty lists more than {CLASSIC_CAP} rows for {doing or path}."
         raise RefusedError(message, code=PAGING_CAP)
 
+    def _page(
+        self, path: str, name: str, query: Mapping[str, Any], doing: str
+    ) -> tuple[list[dict[str, Any]], bool | None]:
+        """Return the rows of one page, and whether more follow (None: not told)."""
+        rows: list[dict[str, Any]] = []
+        more: bool | None = None
+        for _ in range(READ_ATTEMPTS):
+            body = self.get(path, query, doing=doing)
+            told = body.get(name) if isinstance(body, Mapping) else None
+            if not isinstance(told, list):
+                raise RetryableError(f"PagerDuty's answer to {doing} has no '{name}'.")
+            rows = [row for row in told if isinstance(row, dict)]
+            more = None if body.get("more") is None else bool(body["more"])
+            if rows or not more:
+                break
+        return rows, more
+
     def server_now(self) -> datetime:
         """Return the server's UTC time by its own `Date` headers; asks once if nothing was asked yet."""
-        if not self._session.clock.known:
+        if not self._session.clock.asked:
             answer = self._send("GET", "log_entries", {"params": {"limit": 1}})
             if answer.failure is not None:
                 raise error_of(answer, Asked(self.conn_id, "the time", write=False))
@@ -200,7 +209,7 @@ class PagerDutyClient:
             if token is not None:
                 self._ready(token)
             answer = self._send(method, path, request)
-        return answer
+        return of_read(answer) if method == "GET" else answer
 
     def _ready(self, refused: Token | None) -> Token:
         """Return a live token: a fresh one if there is none, it is old, or it is the refused one."""

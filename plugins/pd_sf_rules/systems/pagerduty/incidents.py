@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pd_sf_rules.errors import RefusedError, SkippableError
+from pd_sf_rules.errors import RefusedError, RetryableError, SkippableError
 from pd_sf_rules.model import Values
 from pd_sf_rules.systems.pagerduty.client import PAGE_LIMIT, PagerDutyClient
 
@@ -141,7 +141,7 @@ def _fetch_one(client: PagerDutyClient, incident_id: str, *, custom_fields: bool
         return None
     raw = body.get("incident") if isinstance(body, Mapping) else None
     if not isinstance(raw, Mapping):
-        return None
+        raise RetryableError(f"PagerDuty's answer to incident {incident_id} holds no incident.")
     values = dict(incident_values(raw))
     if custom_fields and "custom_fields" not in raw:
         values |= _fetch_custom_fields(client, incident_id)
@@ -165,7 +165,8 @@ def _assignees(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if isinstance(rows, list):
         people = [one.get("assignee") for one in rows if isinstance(one, Mapping)]
     else:
-        people = list(raw.get("assignees") or [])
+        told = raw.get("assignees")
+        people = list(told) if isinstance(told, list) else []
     return [one for one in people if isinstance(one, Mapping)]
 
 

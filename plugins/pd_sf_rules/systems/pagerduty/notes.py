@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from pd_sf_rules.errors import RefusedError
+from pd_sf_rules.errors import RefusedError, RetryableError
 from pd_sf_rules.systems.clock import parse_instant
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.pagerduty.incidents import incident_path, name_of
@@ -30,8 +30,7 @@ def notes_of(client: PagerDutyClient, incident_id: str) -> list[Note]:
     body = client.get(incident_path(incident_id, "notes"), doing=f"the notes of {incident_id}")
     rows = body.get("notes") if isinstance(body, Mapping) else None
     if not isinstance(rows, list):
-        message = f"PagerDuty's answer to the notes of {incident_id} has no 'notes'."
-        raise RefusedError(message, status=200)
+        raise RetryableError(f"PagerDuty's answer to the notes of {incident_id} has no 'notes'.")
     notes = [_note(incident_id, row) for row in rows if isinstance(row, Mapping)]
     return sorted(notes, key=lambda note: note.created_at)
 

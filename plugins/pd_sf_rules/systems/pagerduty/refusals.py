@@ -34,7 +34,9 @@ _DONE_ALREADY = (
     "already merged",
     "already been merged",
 )
-_DUPLICATE = "matching dedup key already exists"
+# Conflict, locked, too early: they speak of this moment.
+_PASSING_STATUSES = frozenset({409, 423, 425})
+_DUPLICATE = "key already exists"
 # The `code` of that refusal here: PagerDuty's own, 2002, also means other things.
 DUPLICATE_KEY = "duplicate_incident_key"
 _FROM_MISSING = 'from" header'
@@ -59,9 +61,15 @@ def words_of(body: Any) -> str:
     """Return the server's own words without tags or line breaks, cut to a readable length."""
     if isinstance(body, str):
         return plain_words(body)
-    if not isinstance(body, Mapping):
-        return ""
-    error = body.get("error")
+    if isinstance(body, list):
+        return plain_words("; ".join(filter(None, map(words_of, body))))
+    return _words_in(body) if isinstance(body, Mapping) else ""
+
+
+def _words_in(body: Mapping[str, Any]) -> str:
+    error = body.get("error", body.get("errors") if not body.get("message") else None)
+    if isinstance(error, list):
+        return words_of(error)
     if isinstance(error, str):
         return plain_words(f"{error}: {body.get('error_description') or body.get('message') or ''}")
     if not isinstance(error, Mapping):
@@ -82,7 +90,7 @@ def _refusal(answer: Answer, words: str, asked: Asked) -> SyncError:
         return configuration
     if code == "1001" or any(one in lower for one in _DONE_ALREADY):
         return SkippableError(f"PagerDuty has nothing to do for {asked.doing}: {words}")
-    if code == "1005" or answer.status == 409:
+    if code == "1005" or answer.status in _PASSING_STATUSES:
         return RetryableError(f"PagerDuty could not do {asked.doing} just now: {words}")
     if answer.status == 404 and asked.of_target:
         return SkippableError(f"PagerDuty has no such incident any more ({asked.doing}): {words}")

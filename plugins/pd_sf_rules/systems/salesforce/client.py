@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import requests
 
 from pd_sf_rules.connections import ConnectionSpec
-from pd_sf_rules.errors import RateLimitedError, RefusedError, SkippableError
+from pd_sf_rules.errors import RateLimitedError, RefusedError, RetryableError, SkippableError
 from pd_sf_rules.model import ApiUsage
-from pd_sf_rules.systems.answers import Answer, Asked, answer_of, moved_to
+from pd_sf_rules.systems.answers import Answer, Asked, answer_of, moved_to, of_read
 from pd_sf_rules.systems.salesforce.refusals import error_of
 from pd_sf_rules.systems.waiting import settled
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_VERSION = "66.0"
 # A 401 with these words is no expiry: logging in again would change nothing.
 _NO_EXPIRY = ("not attached to Agent", "not valid for use with the REST API")
+_ENDED = "INVALID_SESSION_ID"
 _log = logging.getLogger(__name__)
 
 
@@ -95,14 +96,16 @@ class SalesforceClient:
         doing = doing or "a query"
         body = self.get("query/", {"q": soql}, doing=doing)
         seen: set[str] = set()
-        while isinstance(body, Mapping):
-            yield [row for row in body.get("records") or [] if isinstance(row, dict)]
+        while isinstance(body, Mapping) and isinstance(body.get("records"), list):
+            yield [row for row in body["records"] if isinstance(row, dict)]
             following = body.get("nextRecordsUrl")
+            if body.get("done") is False and (not following or following in seen):
+                raise RetryableError(f"Salesforce's answer to {doing} breaks off in the middle.")
             if not following or following in seen or body.get("done") is True:
                 return
             seen.add(following)
             body = self.get(_path_of(following), doing=doing)
-        raise RefusedError(f"Salesforce's answer to {doing} is not a query result.", status=200)
+        raise RetryableError(f"Salesforce's answer to {doing} is not a query result.")
 
     def server_now(self) -> datetime:
         """Return the server's UTC time by its own `Date` headers; logs in if nothing was asked yet."""
@@ -185,10 +188,11 @@ class SalesforceClient:
         """Send once; where the session has expired log in and send once more."""
         direct, _ = self._ready()
         answer = self._send(direct, method, path, request)
-        if answer.status == 401 and not any(words in str(answer.body) for words in _NO_EXPIRY):
+        ended = answer.status == 401 or (answer.status == 403 and _ENDED in str(answer.body))
+        if ended and not any(words in str(answer.body) for words in _NO_EXPIRY):
             direct = self._renewed(direct)
             answer = self._send(direct, method, path, request)
-        return answer
+        return of_read(answer) if method == "GET" else answer
 
     def _send(
         self, direct: "DirectSalesforce", method: str, path: str, request: Mapping[str, Any]

@@ -44,6 +44,15 @@ def newest_changes(
     return found
 
 
+def newest_stamp(client: SalesforceClient, object_name: str, since: datetime) -> datetime | None:
+    """Return the newest stamp at or after `since`, None where there is no such row or it cannot be asked."""
+    try:
+        return newest_changes(client, [object_name], since)[object_name][1]
+    except RefusedError as refusal:
+        _log.debug("the newest %s is not told: %s", object_name, refusal)
+        return None
+
+
 def _count_all(
     client: SalesforceClient, names: Sequence[str], since: datetime
 ) -> Mapping[str, Counted | RefusedError]:

@@ -37,10 +37,14 @@ _PASSING = frozenset(
         "INVALID_QUERY_LOCATOR",
         "PROCESSING_HALTED",
         "ALL_OR_NONE_OPERATION_ROLLED_BACK",
+        "REQUEST_RUNNING_TOO_LONG",
+        "SERVER_UNAVAILABLE",
     }
 )
-# Inside a collection's answer these failed alone and changed nothing.
-_PASSING_IN_A_ROW = _PASSING | {"UNKNOWN_EXCEPTION", "SERVER_UNAVAILABLE"}
+# Conflict, locked, too early: they speak of this moment.
+_PASSING_STATUSES = frozenset({409, 423, 425})
+# Inside a collection's answer this failed alone and changed nothing.
+_PASSING_IN_A_ROW = _PASSING | {"UNKNOWN_EXCEPTION"}
 _GONE = frozenset({"ENTITY_IS_DELETED"})
 _CONFIGURATION = {
     "API_DISABLED_FOR_ORG": ("login", "Give the user the 'API Enabled' permission."),
@@ -74,8 +78,8 @@ def error_of(answer: Answer, asked: Asked) -> SyncError:
 
 def row_error(errors: Any, doing: str, *, of_target: bool) -> SyncError:
     """Return the error of one failed row of a collection (`statusCode`, `message`, `fields`)."""
-    first = errors[0] if isinstance(errors, list) and errors else errors
-    if not isinstance(first, Mapping):
+    first = _first(errors)
+    if not first:
         return RefusedError(f"Salesforce refused {doing} without saying why.", status=200)
     code = str(first.get("statusCode") or first.get("errorCode") or "")
     words = _words_of(first)
@@ -176,7 +180,7 @@ def _refusal(answer: Answer, asked: Asked) -> SyncError:
     if code in _CONFIGURATION or answer.status == 410:
         name, hint = _CONFIGURATION.get(code, _CONFIGURATION["UNSUPPORTED_API_VERSION"])
         return ConnectionConfigError(asked.conn_id, words, field=name, hint=hint)
-    if code in _PASSING:
+    if code in _PASSING or answer.status in _PASSING_STATUSES:
         return RetryableError(f"Salesforce could not do {asked.doing} just now: {words}")
     if code in _GONE or (answer.status == 404 and asked.of_target):
         return SkippableError(f"Salesforce has no such record any more ({asked.doing}): {words}")
@@ -189,8 +193,14 @@ def _refusal(answer: Answer, asked: Asked) -> SyncError:
 
 
 def _first(body: Any) -> Mapping[str, Any]:
+    """Return the first error of a body: of a list, or of what an envelope (`error`, `errors`) holds."""
     row = body[0] if isinstance(body, list) and body else body
-    return row if isinstance(row, Mapping) else {}
+    if not isinstance(row, Mapping):
+        return {}
+    inner = next(
+        (row[n] for n in ("error", "errors") if isinstance(row.get(n), Mapping | list)), None
+    )
+    return (_first(inner) or row) if inner else row
 
 
 def _words(body: Any) -> str:
