@@ -16,7 +16,6 @@ from pd_sf_rules.planning.windows import CLOCK_DOUBT
 DOUBT_MARGIN = CLOCK_DOUBT
 """How exact the comparison of a stamp with this machine's clock is, generously."""
 
-
 OUT_OF_REACH = 3
 """So many requests in a row without a usable answer: the service, or the way to it, is down."""
 
