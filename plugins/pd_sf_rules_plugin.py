@@ -5,7 +5,7 @@ Every process of Airflow imports it, so it imports little: pages are built in th
 
 from airflow.plugins_manager import AirflowPlugin
 
-from pd_sf_rules.operators.links import IncidentLink, RecordLink
+from pd_sf_rules.operators.links import ExplainLink, IncidentLink, RecordLink
 from pd_sf_rules.web.mounting import BuiltWhenAsked
 
 ICON = "pd-sf-rules/static/icon.svg"
@@ -15,7 +15,7 @@ class PdSfRulesPlugin(AirflowPlugin):
     """The pages, the webhook endpoint, and links from tasks to incidents and records."""
 
     name = "pd_sf_rules"
-    operator_extra_links = [IncidentLink(), RecordLink()]  # noqa: RUF012 - Airflow's own form
+    operator_extra_links = [IncidentLink(), RecordLink(), ExplainLink()]  # noqa: RUF012 - Airflow's own form
     fastapi_apps = [  # noqa: RUF012
         {
             "name": "pd_sf_rules pages",
@@ -35,6 +35,20 @@ class PdSfRulesPlugin(AirflowPlugin):
             "destination": "nav",
             "category": "browse",
             "url_route": "pd-sf-rules",
+            "icon": ICON,
+        },
+        {
+            "name": "Explain",
+            "href": "pd-sf-rules/explain?dag_id={DAG_ID}&run_id={RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "pd-sf-rules-explain",
+            "icon": ICON,
+        },
+        {
+            "name": "Explain",
+            "href": "pd-sf-rules/explain?dag_id={DAG_ID}&run_id={RUN_ID}",
+            "destination": "task_instance",
+            "url_route": "pd-sf-rules-explain-task",
             "icon": ICON,
         },
     ]

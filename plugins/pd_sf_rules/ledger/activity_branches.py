@@ -67,8 +67,8 @@ _ANSWER_COLUMNS = (
 
 
 def branches(wanted: Wanted, integrations: Collection[str]) -> list[Branch]:
-    """Return the branches that tell what is wanted; `integrations` are all that the ledger knows."""
-    names = [wanted.integration] if wanted.integration else sorted(integrations)
+    """Return the branches that tell what is wanted of these integrations, and of no other."""
+    names = [name for name in sorted(integrations) if wanted.integration in {None, name}]
     kinds = {"event": _events, "decision": _decisions, "action": _actions, "answer": _answers}
     return [
         branch
@@ -134,7 +134,7 @@ def _decisions(wanted: Wanted, names: Sequence[str]) -> Iterator[Branch]:
     if wanted.level == "error" or wanted.outcome not in {None, "matched", "unmatched"}:
         return
     if wanted.rules is not None:
-        yield from _decisions_of_rules(wanted)
+        yield from _decisions_of_rules(wanted, names)
         return
     sides = [] if wanted.outcome == "unmatched" else [IS_MATCHED]
     if wanted.outcome == "unmatched" or (wanted.outcome is None and wanted.level == "debug"):
@@ -148,7 +148,7 @@ def _decisions(wanted: Wanted, names: Sequence[str]) -> Iterator[Branch]:
             )
 
 
-def _decisions_of_rules(wanted: Wanted) -> Iterator[Branch]:
+def _decisions_of_rules(wanted: Wanted, names: Sequence[str]) -> Iterator[Branch]:
     """A rule that matched has planned its first action in the same moment: the rule's index tells when."""
     if wanted.outcome == "unmatched":
         return
@@ -156,7 +156,7 @@ def _decisions_of_rules(wanted: Wanted) -> Iterator[Branch]:
     query = (
         select(*told, actions.c.created_at.label("evaluated_at"))
         .join_from(actions, events, events.c.id == actions.c.event_id)
-        .where(actions.c.position == 0, *_about(wanted, actions), *_loosely(wanted, actions))
+        .where(actions.c.position == 0, *_about(wanted, actions), *_loosely(wanted, names, actions))
     )
     for pair in sorted(wanted.rules or ()):
         bounded = query.where(*_of_rule(actions, pair), *_bounds(wanted, actions.c.created_at))
@@ -207,13 +207,13 @@ def _ranges(
         for name in names:
             yield [table.c.integration == name, *by_source]
         return
-    within = [table.c.integration == wanted.integration] if wanted.integration else []
+    within = table.c.integration.in_(names)
     for column, ids in (
         (table.c.record_id, wanted.records),
         (table.c.incident_id, wanted.incidents),
     ):
         for one in sorted(ids):
-            yield [column == one, *within, *by_source]
+            yield [column == one, within, *by_source]
 
 
 def _narrow(
@@ -224,7 +224,7 @@ def _narrow(
         return
     every = len(states) == len(STATES if table is actions else ENDS)
     among = [] if every else [_unindexed(table.c.state).in_(states)]
-    rest = [*among, *_loosely(wanted, table)]
+    rest = [*among, *_loosely(wanted, names, table)]
     if wanted.about:
         of_rules = [] if wanted.rules is None else [
             tuple_(_unindexed(table.c.ruleset), _unindexed(table.c.rule)).in_(sorted(wanted.rules))
@@ -243,14 +243,9 @@ def _narrow(
                 yield [table.c.integration == name, table.c.state == state, *side]
 
 
-def _loosely(wanted: Wanted, table: Table) -> list[ColumnElement[bool]]:
+def _loosely(wanted: Wanted, names: Sequence[str], table: Table) -> list[ColumnElement[bool]]:
     """Conditions that are to be checked row by row, so that no database takes their index for the better one."""
-    side = _of_source(wanted)
-    return (
-        [_unindexed(table.c.integration) == wanted.integration, *side]
-        if wanted.integration
-        else side
-    )
+    return [_unindexed(table.c.integration).in_(names), *_of_source(wanted)]
 
 
 def _unindexed(column: Column[str]) -> ColumnElement[str]:

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from pd_sf_rules.ledger import actions, waiting
 from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.operators.asking import ask_about
-from pd_sf_rules.operators.links import IncidentLink, RecordLink, link_urls
+from pd_sf_rules.operators.links import ExplainLink, IncidentLink, RecordLink, link_urls
 from pd_sf_rules.operators.step import Step
 from pd_sf_rules.operators.windows import given_window_of, is_dry_run, objects_of
 from pd_sf_rules.pipeline.apply import apply
@@ -56,6 +56,7 @@ class EvaluateRulesetsOperator(_Step):
     """
 
     ui_color = "#e6f4ea"
+    operator_extra_links = (ExplainLink(),)
 
     def step(self, context: Context) -> dict[str, Any]:
         """Evaluate; raises the errors of the linked side where a rule needs it."""
@@ -75,7 +76,7 @@ class ApplyActionsOperator(_Step):
     """
 
     ui_color = "#fef7e0"
-    operator_extra_links = (IncidentLink(), RecordLink())
+    operator_extra_links = (IncidentLink(), RecordLink(), ExplainLink())
 
     def __init__(self, *, patience_seconds: float = 20.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

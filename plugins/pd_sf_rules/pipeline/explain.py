@@ -160,11 +160,12 @@ def _story(
 def changes_of(event: StoredEvent) -> list[FieldChange]:
     """Return what changed on the event's own side, by field name."""
     if event.source == SALESFORCE:
-        return _changes(event.record, event.old, fresh=event.type == "created")
-    return _changes(event.incident, event.old_incident, fresh=event.type == "trigger")
+        return changes_between(event.record, event.old, fresh=event.type == "created")
+    return changes_between(event.incident, event.old_incident, fresh=event.type == "trigger")
 
 
-def _changes(new: Values, old: Values, *, fresh: bool) -> list[FieldChange]:
+def changes_between(new: Values, old: Values, *, fresh: bool) -> list[FieldChange]:
+    """Return what changed from `old` to `new`; with no old values all of it, known only where it is `fresh`."""
     if not old:
         return [FieldChange(name, None, value, known=fresh) for name, value in sorted(new.items())]
     return [

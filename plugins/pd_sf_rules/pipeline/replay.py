@@ -91,6 +91,26 @@ def replay_actions(run: Run, wanted: Collection[StoredAction]) -> list[dict[str,
     return [_carried_out(run, direction) for direction in DIRECTIONS if direction in touched]
 
 
+def queue_again(ledger: Ledger, integration: str, ids: Iterable[str]) -> list[StoredAction]:
+    """Queue those of these actions that failed or wait for a later try; the next pass carries them out.
+
+    Returns what is queued. Actions of another integration, settled ones and what a breaker holds stay as they are.
+    """
+    with ledger.begin() as c:
+        found = actions.get_actions(c, ids).values()
+        wanted = [
+            one
+            for one in found
+            if one.integration == integration
+            and one.state in {"failed", "pending"}
+            and one.mode == "live"
+            and one.error_kind != HELD
+        ]
+        actions.requeue(c, [one.id for one in wanted])
+        actions.hurry(c, [one.id for one in wanted])
+    return wanted
+
+
 def direction_of(action: Action) -> Direction:
     """Return the direction that carries out an action."""
     if action.kind in NOTE_COPIES:

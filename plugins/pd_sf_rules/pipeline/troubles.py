@@ -10,6 +10,7 @@ from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.ledger.storms import HELD, storm_of
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.run import utc_now
+from pd_sf_rules.planning.values import digest
 
 FIXES = {
     outcomes.REFUSED: "Mend the rule or the record, then `pdsf replay --action ID` (or --failed).",
@@ -30,6 +31,7 @@ class Trouble:
 
     `fix` says what to do; `next_try` is the earliest time of a next try, None where there is none by itself.
     `behind` counts the actions of the same events and rules that wait for these; `storm` names what a breaker holds.
+    `key` names the cause: the same as long as it is the same.
     """
 
     error_kind: str
@@ -41,6 +43,12 @@ class Trouble:
     actions: Sequence[StoredAction]
     behind: int
     storm: str = ""
+    key: str = ""
+
+    @property
+    def integration(self) -> str:
+        """The integration whose actions these are."""
+        return self.actions[0].integration
 
     @property
     def failed(self) -> int:
@@ -59,20 +67,25 @@ class Trouble:
         return min(times, default=None)
 
 
-def troubles(ledger: Ledger, integrations: Iterable[str]) -> list[Trouble]:
-    """Return the causes for which live actions failed or wait for their next try, those that failed first."""
+def troubles(
+    ledger: Ledger, integrations: Iterable[str], *, with_held: bool = True
+) -> list[Trouble]:
+    """Return the causes for which live actions failed or wait for their next try, those that failed first.
+
+    Without `with_held` what a breaker holds (thousands, perhaps) is left unread.
+    """
     groups: dict[tuple[str, ...], list[StoredAction]] = {}
     waiting: dict[tuple[str, ...], int] = {}
     for name in integrations:
         with ledger.read() as c:
-            found = actions.open_actions(c, name)
+            found = actions.open_actions(c, name, but=None if with_held else HELD)
         for one in found:
             if one.message or one.state == "failed":
                 groups.setdefault(_cause(one), []).append(one)
             elif one.state == "pending":
                 key = (one.event_id, one.ruleset, one.rule)
                 waiting[key] = waiting.get(key, 0) + 1
-    told = [_trouble(group, waiting) for group in groups.values()]
+    told = [_trouble(digest(*cause)[:16], group, waiting) for cause, group in groups.items()]
     return sorted(told, key=lambda one: (-one.failed, one.actions[0].event_occurred_at))
 
 
@@ -90,7 +103,9 @@ def _cause(action: StoredAction) -> tuple[str, ...]:
     )
 
 
-def _trouble(group: Sequence[StoredAction], waiting: dict[tuple[str, ...], int]) -> Trouble:
+def _trouble(
+    key: str, group: Sequence[StoredAction], waiting: dict[tuple[str, ...], int]
+) -> Trouble:
     first = group[0]
     behind = {(one.event_id, one.ruleset, one.rule) for one in group}
     return Trouble(
@@ -105,6 +120,7 @@ def _trouble(group: Sequence[StoredAction], waiting: dict[tuple[str, ...], int])
         actions=group,
         behind=sum(waiting.get(key, 0) for key in behind),
         storm=storm_of(first) if first.error_kind == HELD else "",
+        key=key,
     )
 
 

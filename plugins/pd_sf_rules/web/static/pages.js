@@ -71,7 +71,7 @@
 
   // <section id=... data-live="5">: read again every so many seconds while it is looked at and nothing in it is in use.
   const inUse = (section) =>
-    document.hidden || section.contains(document.activeElement) || section.querySelector("details.menu[open]") !== null || window.getSelection()?.type === "Range";
+    document.hidden || section.contains(document.activeElement) || section.querySelector("details.menu[open], details.more[open]") !== null || window.getSelection()?.type === "Range";
   const refresh = async (section) => {
     const answer = await fetch(window.location.href, { headers: { "X-Requested-With": "fetch" } });
     if (!answer.ok) return;
