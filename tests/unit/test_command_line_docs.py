@@ -1,4 +1,4 @@
-"""docs/command-line.md is true: its examples are understood, and its table names every command."""
+"""docs/command-line.md is true: the examples in docs/ are understood, and its table names every command."""
 
 import re
 import shlex
@@ -8,8 +8,13 @@ import pytest
 
 from pd_sf_rules.cli.main import COMMANDS, _parser
 
-TEXT = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^\$ pdsf (.+)$", TEXT, re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "command-line.md").read_text(encoding="utf-8")
+EXAMPLES = [
+    example
+    for page in sorted(DOCS.glob("*.md"))
+    for example in re.findall(r"^ *\$ pdsf (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -18,7 +18,7 @@ from pd_sf_rules.cli.printing import clock, indent, print_json, seconds, show, t
 
 if TYPE_CHECKING:
     from pd_sf_rules.ledger.backlog import Queue
-    from pd_sf_rules.pipeline.doctor import Check
+    from pd_sf_rules.pipeline.checks import Check
     from pd_sf_rules.pipeline.status import IntegrationState, Status
 
 

@@ -1,13 +1,14 @@
 """Deeper checks than `status`: they take longer, and read all of the ledger and every rule against the accounts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import Ledger, maintenance
+from pd_sf_rules.pipeline.checks import Check
 from pd_sf_rules.pipeline.live_lint import lint_live
 from pd_sf_rules.pipeline.run import Connect
 from pd_sf_rules.pipeline.status import IntegrationState, Status, late_streams
+from pd_sf_rules.pipeline.webhooks import webhook_state
 from pd_sf_rules.rules.loader import load_folder
 from pd_sf_rules.settings import Integration, rulesets_folder
 
@@ -15,25 +16,28 @@ CLOCKS_APART = 60.0
 """Seconds. The cursors use the servers' clocks; leases and log-ins (a JWT lives 180 s) use this machine's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check: `said` is what was found, or what does not hold and what to do."""
-
-    name: str
-    ok: bool
-    said: str
-
-
 def checks(
     ledger: Ledger, integrations: Sequence[Integration], connect: Connect, found: Status
 ) -> list[Check]:
     """Return every check, in the order in which a person would mend what does not hold."""
     told = [_ledger(ledger)]
+    by_name = {one.name: one for one in integrations}
     for state in found.integrations:
         told += _connections(state)
         told.append(_lag(state))
+        told.append(_webhook(ledger, by_name[state.name], connect))
     told += _rules(integrations, connect)
     return told
+
+
+def _webhook(ledger: Ledger, integration: Integration, connect: Connect) -> Check:
+    """Say how PagerDuty's webhook is; one that is not set up, or cannot be asked about, is nothing to mend."""
+    name = f"{integration.name}: webhook"
+    try:
+        state = webhook_state(ledger, integration, connect)
+    except SyncError as error:
+        return Check(name, False, str(error))
+    return Check(name, state.ok, state.said)
 
 
 def _ledger(ledger: Ledger) -> Check:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.settings import Integration, usable_integrations
+from pd_sf_rules.systems.pagerduty.webhooks import webhook_secrets
 
 FRESH_SECONDS = 10.0
 """How long an answer counts: a secret that is changed is in force after this time at the latest."""
@@ -17,11 +18,6 @@ KEPT_SECONDS = 900.0
 """How long a secret still counts when its connection cannot be read: an outage must not look like a bad signature."""
 
 _log = logging.getLogger(__name__)
-
-
-def webhook_secrets(spec: ConnectionSpec) -> tuple[str, ...]:
-    """Return the secrets in a connection's extra `webhook_secret`: several, comma-separated, while rotating."""
-    return tuple(one for one in map(str.strip, spec.text("webhook_secret").split(",")) if one)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,10 +101,16 @@ def delete_subscriptions(client: PagerDutyClient, ids: Iterable[str]) -> None:
         client.delete(f"webhook_subscriptions/{one}", doing=f"webhook subscription {one}")
 
 
-def enable(client: PagerDutyClient, subscription_id: str) -> None:
-    """End the disabling that three dropped deliveries bring."""
-    path = f"webhook_subscriptions/{subscription_id}/enable"
-    client.post(path, doing=f"webhook subscription {subscription_id}")
+def enable(client: PagerDutyClient, subscription: Subscription) -> None:
+    """Switch a subscription on again: an inactive one, and one that three dropped deliveries switched off."""
+    path, doing = (
+        f"webhook_subscriptions/{subscription.id}",
+        f"webhook subscription {subscription.id}",
+    )
+    if not subscription.active:
+        client.put(path, {"webhook_subscription": {"active": True}}, doing=doing)
+    if subscription.temporarily_disabled:
+        client.post(f"{path}/enable", doing=doing)
 
 
 def ping(client: PagerDutyClient, subscription_id: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.systems.clock import parse_instant
 
 SIGNATURE_HEADER = "X-PagerDuty-Signature"
@@ -31,6 +32,11 @@ class Signal:
     type: str
     incident_id: str | None
     occurred_at: datetime | None
+
+
+def webhook_secrets(spec: ConnectionSpec) -> tuple[str, ...]:
+    """Return the secrets in a connection's extra `webhook_secret`: several, comma-separated, while rotating."""
+    return tuple(one for one in map(str.strip, spec.text("webhook_secret").split(",")) if one)
 
 
 def signature(body: bytes, secret: str) -> str:
