@@ -101,6 +101,11 @@ class Components:
                 fresh.restarts = component.restarts + 1
                 self._running[name] = fresh
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that every component is started with; a command beside them needs the same."""
+        return dict(self._environ)
+
     def pids(self) -> dict[str, int]:
         """Process id (it is the session id too) by component."""
         return {name: component.process.pid for name, component in self._running.items()}

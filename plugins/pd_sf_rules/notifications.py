@@ -7,6 +7,7 @@ says nothing otherwise.
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -30,6 +31,7 @@ from pd_sf_rules.settings import Integration
 from pd_sf_rules.systems.pagerduty.alerts import SUMMARY_LENGTH, events_session, send_alert
 
 _log = logging.getLogger(__name__)
+_one_at_a_time = threading.Lock()  # the deadlines of runs that wait for one another pass together
 
 
 class EventsHook(PagerdutyEventsHook):
@@ -130,16 +132,17 @@ async def alert_about_stuck_run(
 
 def _alert_once(integration: str, pagerduty_conn_id: str, dag_id: str, told: str) -> str:
     """Raise the alert of a DAG unless it is open. Raises SyncError when it cannot be sent: Airflow keeps that."""
-    try:
-        if _is_open(integration, dag_id):
-            return "the alert is open already"
-    except SyncError as error:
-        _log.warning("Whether the alert of %s is open is not known: %s", dag_id, error)
-    spec = stored_connection(pagerduty_conn_id)
-    if not send_alert(spec, "trigger", dedup_key=alert_key(dag_id), summary=told):
-        return f"no routing_key in '{pagerduty_conn_id}': no alert is sent"
-    _remember(integration, dag_id, is_open=True)
-    return "alert sent"
+    with _one_at_a_time:
+        try:
+            if _is_open(integration, dag_id):
+                return "the alert is open already"
+        except SyncError as error:
+            _log.warning("Whether the alert of %s is open is not known: %s", dag_id, error)
+        spec = stored_connection(pagerduty_conn_id)
+        if not send_alert(spec, "trigger", dedup_key=alert_key(dag_id), summary=told):
+            return f"no routing_key in '{pagerduty_conn_id}': no alert is sent"
+        _remember(integration, dag_id, is_open=True)
+        return "alert sent"
 
 
 def _cause(context: Context) -> str:

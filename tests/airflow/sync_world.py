@@ -16,13 +16,41 @@ from pd_sf_rules.ledger import cursors
 from pd_sf_rules.pipeline.status import READ
 from sandbox.running import running_sandbox
 from sandbox.world import World
-from tests.integration.pipeline_world import Clock, PipelineWorld
+from tests.integration.pipeline_world import (
+    CREATED,
+    HIGH,
+    PAGE,
+    Clock,
+    PipelineWorld,
+    event_is,
+    mirror,
+    rule,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SYNC_DAGS = ("salesforce_to_pagerduty", "pagerduty_to_salesforce", "note_sync")
 LAST_TASK = "record_lineage_and_move_cursor"
 PATIENT = 180.0
 """Seconds to wait for what takes two on an idle machine."""
+
+SHARED = "one Airflow"
+"""The group of the tests that share an Airflow: files marked with it run in one worker, one after the other."""
+
+MISSED = "Missed while nothing ran"
+SLOW = "slow"
+"""An integration whose runs count as stuck after STUCK_AFTER_SECONDS."""
+
+STUCK_AFTER_SECONDS = 12.0
+
+HASTY = {
+    "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
+}
+"""How often Airflow looks after itself: every few seconds, so that a test need not wait for it."""
 
 T = TypeVar("T")
 Run = Mapping[str, Any]
@@ -130,3 +158,25 @@ def running_sync(
         with running_airflow(home, variables, dags_folder=dags, timeout=PATIENT) as airflow:
             yield SyncWorld(sides, airflow)
         sides.close()
+
+
+def usual(sides: PipelineWorld) -> None:
+    """What the shared Airflow starts with: a rule for each direction, comments both ways, a Case that nobody saw."""
+    usual_rules(sides)
+    slow = {"name": SLOW, "poll_seconds": 5, "stuck_after_minutes": STUCK_AFTER_SECONDS / 60}
+    (sides.home / "integrations" / "slow.yaml").write_text(json.dumps(slow))
+    sides.case(MISSED)
+
+
+def usual_rules(sides: PipelineWorld) -> None:
+    """The settings and rules of `default` that the shared Airflow starts with."""
+    sides.settings(
+        poll_seconds=1,
+        comments={"salesforce_to_pagerduty": True, "pagerduty_to_salesforce": "internal"},
+    )
+    sides.rules(
+        rule("Page", {"all": [HIGH, CREATED]}, PAGE),
+        mirror(
+            "Working", event_is("acknowledge"), {"update_record": {"fields": {"Status": "Working"}}}
+        ),
+    )

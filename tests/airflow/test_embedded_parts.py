@@ -17,7 +17,7 @@ from embedded.home import Secrets, held, read_secrets, write_private
 from embedded.rest import wait_until
 from embedded.running import free_port, require_free
 from embedded.sessions import end_sessions, members
-from embedded.tuning import Folders, environment
+from embedded.tuning import LOCAL_SETTINGS, Folders, environment
 
 SECRETS = Secrets("pass-word", "fernet", "jwt-secret", "api-secret")
 
@@ -44,6 +44,55 @@ def test_a_person_can_tune_but_not_tear_apart() -> None:
     assert variables["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"] == "3"
     assert variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith("sqlite:")
     assert variables["AIRFLOW_HOME"] == "/home-of-airflow"
+
+
+SAVEPOINTS = """
+import importlib.util, sys, threading, time
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+_, database, whose, settings = sys.argv
+if whose == "ours":
+    spec = importlib.util.spec_from_file_location("airflow_local_settings", settings)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+engine = create_engine(f"sqlite:///{database}?timeout=20")
+with engine.begin() as c:
+    c.exec_driver_sql("PRAGMA journal_mode=WAL")
+    c.execute(text("CREATE TABLE t (x)"))
+refused = []
+
+def write():
+    for _ in range(20):
+        try:
+            with Session(engine) as session:
+                with session.begin_nested():
+                    session.execute(text("SELECT count(*) FROM t")).all()
+                    time.sleep(0.005)
+                    session.execute(text("INSERT INTO t VALUES (1)"))
+                session.commit()
+        except OperationalError as error:
+            refused.append(str(error.orig))
+
+writers = [threading.Thread(target=write) for _ in range(4)]
+for one in writers: one.start()
+for one in writers: one.join()
+print(sorted(set(refused)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("whose", "refused"), [("theirs", "['database is locked']"), ("ours", "[]")]
+)
+def test_savepoints_wait_for_their_turn(tmp_path: Path, whose: str, refused: str) -> None:
+    """Writers that read first in a savepoint, as Airflow's backfill does: some are refused at once without ours."""
+    database = str(tmp_path / "a.db")
+    arguments = [database, whose, str(LOCAL_SETTINGS / "airflow_local_settings.py")]
+    done = subprocess.run(
+        [sys.executable, "-c", SAVEPOINTS, *arguments],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.strip() == refused
 
 
 def test_loopback_goes_round_a_proxy() -> None:

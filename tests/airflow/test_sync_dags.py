@@ -1,27 +1,20 @@
 """The sync DAGs at work: by changes, by hand, by backfill; what they tell, and sensors beside them."""
 
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from embedded import EmbeddedAirflowError
+from pd_sf_rules.ledger import maintenance
 from pd_sf_rules.rules.loader import load_folder
-from tests.airflow.sync_world import LAST_TASK, PATIENT, SyncWorld, eventually, running_sync
-from tests.integration.pipeline_world import (
-    CREATED,
-    HIGH,
-    PAGE,
-    PipelineWorld,
-    event_is,
-    mirror,
-    rule,
-)
+from tests.airflow.sync_world import LAST_TASK, MISSED, PATIENT, SHARED, SyncWorld, eventually
 
-MISSED = "Missed while nothing ran"
+pytestmark = pytest.mark.xdist_group(SHARED)
+
 UNNAMED = "what-only-the-customer-may-know"
 TO_PAGERDUTY, TO_SALESFORCE = "salesforce_to_pagerduty", "pagerduty_to_salesforce"
 ACTION_KEYS = {
@@ -30,35 +23,11 @@ ACTION_KEYS = {
 COUNTS = {"pulled", "evaluated", "matched", "applied", "skipped", "failed"}
 
 
-def prepare(sides: PipelineWorld) -> None:
-    """A rule for each direction, comments both ways, and a Case that nobody saw."""
-    sides.settings(
-        poll_seconds=1,
-        comments={"salesforce_to_pagerduty": True, "pagerduty_to_salesforce": "internal"},
-    )
-    sides.rules(
-        rule("Page", {"all": [HIGH, CREATED]}, PAGE),
-        mirror(
-            "Working",
-            event_is("acknowledge"),
-            {"update_record": {"fields": {"Status": "Working"}}},
-        ),
-    )
-    sides.case(MISSED)
-
-
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncWorld]:
-    """One Airflow with the sync switched on, its ledger where it is when nobody says where."""
-    with running_sync(
-        tmp_path_factory.mktemp("sync"),
-        prepare=prepare,
-        environ=lambda sandbox: sandbox.connections,
-        missed=timedelta(hours=2),
-    ) as running:
-        running.start(TO_PAGERDUTY, TO_SALESFORCE, "note_sync")
-        running.airflow.unpause("waiting")
-        yield running
+def world(shared_sync: SyncWorld) -> SyncWorld:
+    """The shared Airflow, and somebody else's DAG in it."""
+    shared_sync.airflow.unpause("waiting")
+    return shared_sync
 
 
 def test_a_case_pages_and_the_acknowledgement_comes_back(world: SyncWorld) -> None:
@@ -142,7 +111,7 @@ def test_a_dry_run_tells_and_does_nothing(world: SyncWorld) -> None:
     before = ledger_of(world)
     with world.sides.silence():
         _, state, told = world.by_hand(
-            TO_PAGERDUTY, since=ago(hours=3), until=ago(hours=1), dry_run=True
+            TO_PAGERDUTY, since=ago(days=3, hours=1), until=ago(days=2, hours=23), dry_run=True
         )
     assert state == "success"
     assert told["dry_run"] is True
@@ -188,19 +157,16 @@ def test_the_form_narrows_window_and_objects(world: SyncWorld) -> None:
 
 
 def test_a_backfill_catches_up_beside_live_runs(world: SyncWorld) -> None:
-    """What was missed is paged once, live changes go on, cursors stay, and a second backfill does nothing."""
+    """What was missed is paged once, while live changes go on; the cursor stays."""
     positions = world.cursors()
-    first = backfill(world, "none")
+    backfill(world)
     case_id = world.sides.case("Live beside a backfill")
     world.incident_for("Live beside a backfill")
-    ended = wait_for_backfill(world, first)
     world.incident_for(MISSED)
-    for run in ended:
-        assert window_told(world, run) == timedelta(minutes=15)
-        pulled = world.airflow.xcom(TO_PAGERDUTY, run, "pull_changed_records")
-        assert [one["moves_cursor"] for one in pulled] == [False]
-    with world.sides.silence():
-        wait_for_backfill(world, backfill(world, "completed"))
+    (run_id,) = eventually(lambda: backfilled(world, 1), "the backfill's run to end")
+    assert window_told(world, run_id) == timedelta(minutes=15)
+    pulled = world.airflow.xcom(TO_PAGERDUTY, run_id, "pull_changed_records")
+    assert [one["moves_cursor"] for one in pulled] == [False]
     titles = [one["title"] for one in world.sides.incidents()]
     assert titles.count(MISSED) == titles.count("Live beside a backfill") == 1
     assert len(world.sides.links_of(case_id)) == 1
@@ -208,44 +174,37 @@ def test_a_backfill_catches_up_beside_live_runs(world: SyncWorld) -> None:
     assert world.cursors()[stream] >= positions[stream]
 
 
-def backfill(world: SyncWorld, again: str) -> int:
-    """Start Airflow's own backfill over the quarter of an hour that was missed; its id."""
+def quarter_missed(world: SyncWorld) -> datetime:
+    """The quarter of an hour in which the Case was created that nobody saw."""
     created = datetime.fromisoformat(missed_case(world)["CreatedDate"])
-    quarter = created.replace(minute=created.minute // 15 * 15, second=0, microsecond=0)
+    return created.replace(minute=created.minute // 15 * 15, second=0, microsecond=0)
+
+
+def backfill(world: SyncWorld) -> None:
+    """Start a backfill over the quarter of an hour that was missed, as Airflow's UI does."""
+    quarter = quarter_missed(world)
     body = {
         "dag_id": TO_PAGERDUTY,
         "from_date": quarter.isoformat(),
         "to_date": (quarter + timedelta(seconds=1)).isoformat(),
-        "reprocess_behavior": again,
+        "reprocess_behavior": "none",
         "max_active_runs": 4,
         "run_backwards": False,
         "dag_run_conf": {},
     }
-
-    def accepted() -> int | None:
-        try:
-            return int(world.airflow.call("POST", "/backfills", json=body)["id"])
-        except EmbeddedAirflowError as refusal:
-            # On SQLite Airflow turns a backfill away (503, or 500) while somebody else writes: a person tries again.
-            if "Database is locked" in str(refusal) or "Database error" in str(refusal):
-                return None
-            raise
-
-    return eventually(accepted, "the backfill to be accepted")
+    world.airflow.call("POST", "/backfills", json=body)
 
 
-def wait_for_backfill(world: SyncWorld, backfill_id: int) -> list[str]:
-    """Wait until all its runs have ended well; their ids."""
-
-    def look() -> bool:
-        found = world.airflow.call("GET", f"/backfills/{backfill_id}")
-        return found["completed_at"] is not None
-
-    eventually(look, "the backfill to end")
+def backfilled(world: SyncWorld, tries: int) -> list[str] | None:
+    """The ids of the backfill's runs once they have ended well at their so-manieth try."""
     runs = [r for r in world.airflow.runs(TO_PAGERDUTY) if r["run_type"] == "backfill"]
-    assert {run["state"] for run in runs} == {"success"}
-    assert len(runs) == 1
-    return [run["dag_run_id"] for run in runs]
+    if [run["state"] for run in runs] != ["success"]:
+        return None
+    ids = [str(run["dag_run_id"]) for run in runs]
+    tried = [
+        t["try_number"] for one in ids for t in world.airflow.task_instances(TO_PAGERDUTY, one)
+    ]
+    return ids if set(tried) == {tries} else None
 
 
 def window_told(world: SyncWorld, run_id: str) -> timedelta:
@@ -273,6 +232,43 @@ def test_sensors_wait_in_the_triggerer(world: SyncWorld) -> None:
 def states(world: SyncWorld, run_id: str) -> dict[str, str | None]:
     """The states of the tasks of the waiting DAG."""
     return world.airflow.task_states("waiting", run_id)
+
+
+def test_a_window_that_was_forgotten_is_backfilled_without_doubles(world: SyncWorld) -> None:
+    """Read again by hand, and by Airflow's own command once the ledger has pruned it: nothing is written."""
+    quarter = quarter_missed(world)
+    window = {"since": quarter.isoformat(), "until": (quarter + timedelta(minutes=15)).isoformat()}
+    with world.sides.silence():
+        _, state, told = world.by_hand(TO_PAGERDUTY, **window)
+        assert (state, told["counts"]["pulled"]) == ("success", 0)
+        gone = maintenance.prune(
+            world.sides.ledger, before=datetime.now(UTC) + timedelta(seconds=1)
+        )
+        assert gone["events"] >= 1
+        eventually(lambda: backfills_rest(world), "the first backfill to be marked as complete")
+        airflow_command(
+            world, "backfill", "create", "--dag-id", TO_PAGERDUTY,
+            "--from-date", quarter.isoformat(), "--to-date", (quarter + timedelta(seconds=1)).isoformat(),
+            "--reprocess-behavior", "completed",
+        )  # fmt: skip
+        (run_id,) = eventually(lambda: backfilled(world, 2), "the backfill's run to end again")
+    log = world.task_log(TO_PAGERDUTY, run_id, "pull_changed_records", attempt=2)
+    assert "are older than what the ledger keeps" in log
+
+
+def backfills_rest(world: SyncWorld) -> bool:
+    """Whether no backfill of the DAG is under way: Airflow allows one at a time, and looks every 30 s."""
+    found = world.airflow.call("GET", "/backfills", params={"dag_id": TO_PAGERDUTY})
+    return all(one["completed_at"] for one in found["backfills"])
+
+
+def airflow_command(world: SyncWorld, *words: str) -> None:
+    """Run `airflow WORDS` as a person does in a shell beside this Airflow."""
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", *words],
+        env=world.airflow.components.environ, capture_output=True, text=True, check=False, timeout=PATIENT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_every_run_so_far_ended_well(world: SyncWorld) -> None:

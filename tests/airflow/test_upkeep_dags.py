@@ -6,37 +6,34 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.airflow.sync_world import PATIENT, SyncWorld, eventually, running_sync
-from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld, event_is, mirror
+from tests.airflow.sync_world import PATIENT, SHARED, SyncWorld, eventually, usual_rules
+from tests.integration.pipeline_world import PAGE_NEW, event_is, mirror
+
+pytestmark = pytest.mark.xdist_group(SHARED)
 
 TO_PAGERDUTY, TO_SALESFORCE = "salesforce_to_pagerduty", "pagerduty_to_salesforce"
 STORMS, ASK, DECIDE = "held_storms", "ask_what_to_do", "carry_out_the_decision"
 SUMMARY = "Release as one summary incident"
+PAGE_FEW = PAGE_NEW | {"name": "Page few"}
 ACKED = mirror(
     "Acked", event_is("acknowledge"), {"update_record": {"fields": {"Status": "Working"}}}
 )
 
 
-def prepare(sides: PipelineWorld) -> None:
-    """A paging rule whose breaker lets two incidents out."""
-    sides.settings(poll_seconds=1, limits={"incidents_per_rule": {"count": 2, "minutes": 60}})
-    sides.rules(PAGE_NEW, ACKED)
-
-
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncWorld]:
-    """Both sync DAGs at work."""
-    folder = tmp_path_factory.mktemp("upkeep")
-    with running_sync(
-        folder, prepare=prepare, environ=lambda sandbox: sandbox.connections
-    ) as running:
-        running.start(TO_PAGERDUTY, TO_SALESFORCE)
-        for dag_id in ("health", "reconcile", "ledger_maintenance"):
-            running.airflow.wait_for_dag(dag_id, timeout=PATIENT)
-            running.airflow.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
-        for dag_id in ("replay", STORMS):  # these are never paused
-            running.airflow.wait_for_dag(dag_id, timeout=PATIENT)
-        yield running
+def world(shared_sync: SyncWorld) -> Iterator[SyncWorld]:
+    """The shared Airflow with a paging rule whose breaker lets two incidents out, and all upkeep on."""
+    sides = shared_sync.sides
+    sides.settings(poll_seconds=1, limits={"incidents_per_rule": {"count": 2, "minutes": 60}})
+    sides.rules(PAGE_FEW, ACKED)
+    for dag_id in ("health", "reconcile", "ledger_maintenance"):
+        shared_sync.airflow.wait_for_dag(dag_id, timeout=PATIENT)
+        shared_sync.airflow.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+    for dag_id in ("replay", STORMS):  # these are never paused
+        shared_sync.airflow.wait_for_dag(dag_id, timeout=PATIENT)
+    yield shared_sync
+    shared_sync.airflow.pause("health")
+    usual_rules(sides)
 
 
 def result(world: SyncWorld, dag_id: str, task_id: str, **form: Any) -> tuple[str, Any]:
@@ -49,6 +46,7 @@ def result(world: SyncWorld, dag_id: str, task_id: str, **form: Any) -> tuple[st
 def test_a_person_is_asked_once_and_the_sync_goes_on(world: SyncWorld) -> None:
     """Five Cases at once: two page, one question waits, later runs end meanwhile; the answer makes one incident."""
     org = world.sides.sandbox.salesforce
+    before, linked = len(pages(world)), len(world.sides.links())
     fields = {"Priority": "High", "Status": "New", "Origin": "Web"}
     number, _ = org.faults.hold(
         [{"object": "Case", "fields": {**fields, "Subject": f"Case {n}"}} for n in range(5)]
@@ -61,7 +59,7 @@ def test_a_person_is_asked_once_and_the_sync_goes_on(world: SyncWorld) -> None:
         lambda: world.airflow.task_states(STORMS, run_id)[ASK] == "awaiting_input", "the question"
     )
     detail = world.airflow.call("GET", path)
-    assert detail["subject"].startswith("3 action(s) are held back: Rules of a.yaml / Page")
+    assert detail["subject"].startswith("3 action(s) are held back: Rules of a.yaml / Page few")
     assert detail["options"] == ["Release", "Discard", SUMMARY]
     _, state, told = world.by_hand(TO_PAGERDUTY)
     assert (state, told["counts"]["held"]) == ("success", 0)
@@ -69,10 +67,14 @@ def test_a_person_is_asked_once_and_the_sync_goes_on(world: SyncWorld) -> None:
     world.airflow.call("PATCH", path, json={"chosen_options": [SUMMARY]})
     assert world.airflow.wait_for_run(STORMS, run_id, timeout=PATIENT) == "success"
     decided = world.airflow.xcom(STORMS, run_id, DECIDE)
-    paged = [one for one in world.sides.incidents() if one["service"]["id"] != "POPSYNC"]
-    assert len(paged) == 3
-    assert paged[-1]["id"] in decided["said"]
-    assert len(world.sides.links()) == 5
+    assert len(pages(world)) == before + 3
+    assert pages(world)[-1]["id"] in decided["said"]
+    assert len(world.sides.links()) == linked + 5
+
+
+def pages(world: SyncWorld) -> list[dict[str, Any]]:
+    """The incidents that are no alerts about the sync itself, oldest first."""
+    return [one for one in world.sides.incidents() if one["service"]["id"] != "POPSYNC"]
 
 
 def test_replay_begins_with_a_dry_run(world: SyncWorld) -> None:
@@ -88,7 +90,8 @@ def test_reconcile_reports(world: SyncWorld) -> None:
     """The report of a run by hand is its result: all pairs compared, nothing found, nothing repaired."""
     state, report = result(world, "reconcile", "compare_all_pairs")
     assert (state, report["complete"], report["repair"]) == ("success", True, False)
-    assert (report["counts"]["pairs"], report["counts"]["findings"]) == (5, 0)
+    assert report["counts"]["pairs"] == len(world.sides.links())
+    assert report["counts"]["findings"] == 0
 
 
 def test_the_ledger_is_looked_after(world: SyncWorld) -> None:
@@ -96,7 +99,7 @@ def test_the_ledger_is_looked_after(world: SyncWorld) -> None:
     state, told = result(world, "ledger_maintenance", "check_and_forget")
     assert state == "success"
     assert set(told["forgotten"].values()) == {0}
-    assert told["rows"]["links"] == 5
+    assert told["rows"]["links"] == len(world.sides.links())
 
 
 def test_health_is_red_while_something_is_broken_and_alerts_once(world: SyncWorld) -> None:

@@ -11,7 +11,7 @@ from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.operators.asking import ask_about
 from pd_sf_rules.operators.links import ExplainLink, IncidentLink, RecordLink, link_urls
 from pd_sf_rules.operators.step import Step
-from pd_sf_rules.operators.windows import given_window_of, is_dry_run, objects_of
+from pd_sf_rules.operators.windows import forgotten, given_window_of, is_dry_run, objects_of
 from pd_sf_rules.pipeline.apply import apply
 from pd_sf_rules.pipeline.commit import commit
 from pd_sf_rules.pipeline.preview import preview
@@ -46,6 +46,8 @@ class PullChangesOperator(_Step):
             pulled = pull(
                 run, self.direction, given=given_window_of(context), objects=objects_of(context)
             )
+            for said in forgotten(run, pulled):
+                self.log.warning("%s", said)
         return [one.to_json() for one in pulled]
 
 
