@@ -11,6 +11,9 @@ from pd_sf_rules.ledger import Ledger, doorbells
 LISTEN_SECONDS = 0.25
 """How often the ledger is asked for new webhooks, by one read through an index: it is what they wait at most."""
 
+FIRST_SECONDS = 5.0
+"""How often where none ever came."""
+
 GAP_SECONDS = 1.0
 """The shortest time between two looks that webhooks bring about: a storm of them is one look a second."""
 
@@ -20,7 +23,7 @@ LOOK_AGAIN_SECONDS = (0.4, 0.8, 1.6, 3.2)
 
 @dataclass(slots=True)
 class Rings:
-    """Waits between looks. Where no webhook ever came it asks the ledger once a pause, else four times a second.
+    """Waits between looks, and asks the ledger meanwhile: seldom as long as no webhook ever came.
 
     The ledger is shared by all hosts: the endpoint that took the webhook may be on any of them.
     """
@@ -46,7 +49,7 @@ class Rings:
         latest = looked_at + seconds
         until = min(latest, looked_at + self._again.pop(0)) if self._again else latest
         while (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, LISTEN_SECONDS) if self._heard else left)
+            await asyncio.sleep(min(left, LISTEN_SECONDS if self._heard else FIRST_SECONDS))
             calls = await asyncio.to_thread(self._calls)
             if calls:
                 self._unanswered += calls
