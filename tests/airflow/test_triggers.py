@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -236,5 +237,51 @@ def test_what_is_wrong_does_not_end_it(watched: PipelineWorld) -> None:
             assert ear.rings == 1
             watched.sandbox.faults.remove(fault)
             await ear.hear(2)
+
+    run(story)
+
+
+HUNG = 40
+"""More than the threads that Python keeps ready on a small machine."""
+
+
+@asynccontextmanager
+async def silent_server(calls: asyncio.Semaphore) -> AsyncIterator[str]:
+    """A server that takes every call, tells it by `calls`, and never answers; its URL."""
+    gone = asyncio.Event()
+
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.release()
+        await gone.wait()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        gone.set()
+        server.close()
+
+
+def test_accounts_that_hang_delay_no_other(
+    watched: PipelineWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many accounts take a call and never answer, the one that answers is looked at in its time."""
+    for number in range(HUNG):
+        text = f"name: hung{number}\npagerduty_conn_id: hung\n"
+        (watched.home / "integrations" / f"hung{number}.yaml").write_text(text)
+
+    async def story() -> None:
+        calls = asyncio.Semaphore(0)
+        async with silent_server(calls) as url:
+            hung = {"conn_type": "pagerduty", "password": "k", "extra": {"base_url": url}}
+            monkeypatch.setenv("AIRFLOW_CONN_HUNG", json.dumps(hung))
+            stuck = [PagerDutyChangesTrigger(f"hung{n}", poll_seconds=POLL) for n in range(HUNG)]
+            async with listening(*stuck), asyncio.timeout(PATIENT):
+                for _ in range(HUNG):
+                    await calls.acquire()
+                async with listening(PagerDutyChangesTrigger(poll_seconds=POLL)) as (ear,):
+                    await ear.hear(1)
+                    await looked(watched, "pagerduty", 5)
 
     run(story)

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -80,11 +82,14 @@ class ChangesTrigger(BaseEventTrigger):
         if baseline is not None:
             poll.remember(baseline)
         rings = Rings(poll.integration, ledger) if ledger and cls.system == PAGERDUTY else None
+        # A thread of its own: one account that never answers must not use up those that all accounts share.
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"look at {poll.integration}")
+        look = partial(asyncio.get_running_loop().run_in_executor, thread, poll.look)
         try:
             if rings is not None:
                 await asyncio.to_thread(rings.listen)
             while True:
-                seen = await asyncio.to_thread(poll.look)
+                seen = await look()
                 if seen is not None:
                     yield seen
                 pause = poll.pause(float(kwargs["poll_seconds"]))
@@ -94,6 +99,7 @@ class ChangesTrigger(BaseEventTrigger):
                     await rings.pause(pause, found=bool(seen))
         finally:
             poll.close()
+            thread.shutdown(wait=False, cancel_futures=True)
 
     async def filter_shared_stream(
         self, shared_stream: AsyncIterator[Topics]
