@@ -24,6 +24,9 @@ from pd_sf_rules.ledger import (
 )
 from pd_sf_rules.ledger.activity import Wanted
 from pd_sf_rules.ledger.activity_branches import OUTCOMES, branches, integrations_in, rules_in
+from pd_sf_rules.ledger.backlog import queue_of
+from pd_sf_rules.ledger.hits import hits
+from pd_sf_rules.ledger.tallies import tally
 from pd_sf_rules.model import Link
 from tests.integration.ledger_rows import NOW, later
 from tests.integration.postgres import PostgresServer
@@ -257,7 +260,13 @@ def _log(wanted: Wanted) -> Callable[[Connection], object]:
 HOT |= {f"log of {name}": _log(wanted) for name, wanted in LOG.items()}
 HOT |= {"integrations_in": integrations_in, "rules_in": rules_in}
 HOT |= {"events of a run": lambda c: events.events_of_run(c, "run-7", limit=100)}
+HOT |= {
+    "hits": lambda c: hits(c, [("x", "x"), ("y", "y")], [later(19_900)]),
+    "tally": lambda c: tally(c, "default", [later(0), later(100), later(200)]),
+    "queue_of": lambda c: queue_of(c, "default"),
+}
 SMALL = {"cursors", "horizons", "ruleset_versions"}  # a few rows: reading them whole is quicker
+SMALL |= {"CONSTANT"}  # SQLite's "SCAN CONSTANT ROW": no table at all
 
 
 def _plans(c: Connection, question: Callable[[Connection], object]) -> list[str]:
@@ -306,6 +315,7 @@ def test_hot_question_uses_an_index(grown: Ledger, name: str) -> None:
         ("pending_events", "ix_events_pending"),
         ("open_actions", "ix_actions_open"),
         ("in_flight", "ix_actions_active"),
+        ("hits", "ix_actions_first"),
         ("open_expectations", "ix_expectations_open"),
         ("forget", "uq_expectations_open"),
         ("events of a record", "ix_events_record"),
@@ -320,6 +330,13 @@ def test_question_uses_the_index_made_for_it(grown: Ledger, name: str, index: st
     with grown.begin() as c:
         (plan,) = _plans(c, HOT[name])
     assert any(name in plan for name in index.split(" or ")), plan
+
+
+def test_a_queue_is_counted_from_what_is_open(grown: Ledger) -> None:
+    """Counting what waits reads the index of pending events, not those of the whole integration."""
+    with grown.begin() as c:
+        events_plan = _plans(c, HOT["queue_of"])[0]
+    assert "ix_events_pending" in events_plan, events_plan
 
 
 def test_a_scan_would_be_noticed(grown: Ledger) -> None:

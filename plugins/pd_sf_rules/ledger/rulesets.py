@@ -58,6 +58,17 @@ def versions_of(c: Connection, versions: Iterable[str]) -> dict[str, RulesetVers
     return found
 
 
+def history_of(c: Connection, path: str, *, limit: int = 100) -> list[RulesetVersion]:
+    """Return the versions of a file (named without its folder) that were in force, the one seen last first."""
+    rows = c.execute(
+        select(ruleset_versions)
+        .where(ruleset_versions.c.path == path)
+        .order_by(ruleset_versions.c.last_seen.desc(), ruleset_versions.c.first_seen.desc())
+        .limit(limit)
+    )
+    return [RulesetVersion(**row) for row in rows.mappings()]
+
+
 def text_of(c: Connection, version: str) -> str | None:
     """The text of a version (a content hash, so the same under any path), None when it was never in force."""
     return c.scalars(

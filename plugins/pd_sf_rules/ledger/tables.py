@@ -49,6 +49,7 @@ HAS_CREATED: ColumnElement[bool] = literal_column(
     "(actions.kind = 'create_incident' AND actions.state = 'applied')"
 )
 OPEN_EXPECTATIONS = text("consumed_by IS NULL")
+IS_FIRST: ColumnElement[bool] = literal_column("actions.position = 0")
 
 
 def _partial(name: str, *columns: str, where: object, unique: bool = False) -> Index:
@@ -171,6 +172,7 @@ actions = Table(
     Index("ix_actions_run", "run_id"),
     Index("ix_actions_planned", "integration", "state", "created_at", "id"),
     Index("ix_actions_rule", "ruleset", "rule", "created_at", "id"),
+    _partial("ix_actions_first", "ruleset", "rule", "created_at", where=text("position = 0")),
 )
 
 attempts = Table(
@@ -348,4 +350,17 @@ storms = Table(
     Column("decided_at", UtcDateTime),
     Column("summary", Text),
     PrimaryKeyConstraint("integration", "storm"),
+)
+
+ruleset_switches = Table(
+    "ruleset_switches",
+    metadata,
+    Column("seq", BigInt, primary_key=True, autoincrement=True),
+    Column("path", FreeText, nullable=False),
+    Column("enabled", Boolean),
+    Column("turned_at", UtcDateTime, nullable=False),
+    Column("turned_by", FreeText, nullable=False),
+    Column("why", FreeText, nullable=False),
+    Index("ix_ruleset_switches_path_seq", "path", "seq"),
+    sqlite_autoincrement=True,
 )

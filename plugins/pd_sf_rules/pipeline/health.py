@@ -24,8 +24,8 @@ from pd_sf_rules.pipeline.status import (
     ruleset_states,
     status,
 )
-from pd_sf_rules.rules.loader import load_folder
-from pd_sf_rules.settings import Integration, rulesets_folder, usable_integrations
+from pd_sf_rules.pipeline.switching import load_switched
+from pd_sf_rules.settings import Integration, usable_integrations
 
 WAITS_LONG = timedelta(minutes=15)
 """How old an action or an event may be that nothing holds back: the clock alone starts a run this often."""
@@ -56,7 +56,7 @@ def health(ledger: Ledger, integration: Integration, connect: Connect) -> Health
     findings = [
         *problems_of(state),
         *_files(ledger, integration),
-        *_lag(_expected(state, integration, notes=not short)),
+        *_lag(_expected(ledger, state, integration, notes=not short)),
         *_old(state, free),
         *([short] if short else []),
         *_dangling(ledger, integration, connect, state),
@@ -96,10 +96,10 @@ def _system_of(stream: str) -> str:
 
 
 def _expected(
-    state: IntegrationState, integration: Integration, *, notes: bool
+    ledger: Ledger, state: IntegrationState, integration: Integration, *, notes: bool
 ) -> IntegrationState:
     """Keep the streams that somebody still is to read: objects that rules watch, and texts that cross."""
-    rulesets, _ = load_folder(rulesets_folder())
+    rulesets, _ = load_switched(ledger)
     wanted = {STREAM} | {
         stream(rule.object)
         for ruleset in rulesets

@@ -6,10 +6,10 @@ from pathlib import Path
 from pd_sf_rules.errors import RefusedError
 from pd_sf_rules.pipeline.live_lint import LOOKED_UP
 from pd_sf_rules.pipeline.run import Run
-from pd_sf_rules.rules.loader import load_folder
+from pd_sf_rules.pipeline.switching import load_switched
 from pd_sf_rules.rules.ruleset import ActionSpec
 from pd_sf_rules.rules.templates import is_template
-from pd_sf_rules.settings import Integration, rulesets_folder
+from pd_sf_rules.settings import Integration
 
 GONE = frozenset({"unknown_name", "ambiguous"})
 
@@ -19,7 +19,7 @@ def dangling_references(run: Run) -> list[str]:
 
     A call for each distinct name. Raises the errors of systems.pagerduty when it cannot be asked.
     """
-    rulesets, _ = load_folder(rulesets_folder())
+    rulesets, _ = load_switched(run.ledger)
     found: list[str] = []
     for ruleset in rulesets:
         if not ruleset.enabled or ruleset.integration != run.name:

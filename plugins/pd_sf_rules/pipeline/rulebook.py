@@ -9,10 +9,11 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from pd_sf_rules.errors import RefusedError
-from pd_sf_rules.ledger import actions, cursors
+from pd_sf_rules.ledger import actions, cursors, switches
 from pd_sf_rules.ledger import rulesets as versions
 from pd_sf_rules.pipeline.outcomes import CONFIG
 from pd_sf_rules.pipeline.run import Run, utc_now
+from pd_sf_rules.pipeline.switching import switched
 from pd_sf_rules.rules.diagnostics import Diagnostic
 from pd_sf_rules.rules.evaluator import CompiledRules, compile_rules
 from pd_sf_rules.rules.loader import load_folder, load_text
@@ -58,6 +59,7 @@ class Rulebook:
 
 def load_rulebook(run: Run, *, refresh_fields: bool = False, record: bool = True) -> Rulebook:
     """Load the rules of the run's integration. A broken file is reported, and its last good version stays in force.
+    A person's switch overrides what a file says of `enabled`.
 
     Field types come from describe, remembered for a day; `refresh_fields` asks again now. Without `record` the
     ledger is left as it is. Raises SettingsError
@@ -65,7 +67,9 @@ def load_rulebook(run: Run, *, refresh_fields: bool = False, record: bool = True
     """
     valid, diagnostics = load_folder(rulesets_folder())
     _report(diagnostics)
-    everything = _with_last_good(run, valid, diagnostics)
+    with run.ledger.read() as c:
+        turned = switches.in_force(c)
+    everything = switched(_with_last_good(run, valid, diagnostics), turned)
     mine = [one for one in everything if one.integration == run.name and one.enabled]
     shapes = _shapes(run, compile_rules(mine), refresh=refresh_fields, record=record)
     mine = _without_resting(mine, shapes)

@@ -16,9 +16,9 @@ from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.model import ApiUsage
 from pd_sf_rules.pipeline.opening import open_run
 from pd_sf_rules.pipeline.run import Connect, Run, utc_now
+from pd_sf_rules.pipeline.switching import load_switched
 from pd_sf_rules.rules.diagnostics import Diagnostic
-from pd_sf_rules.rules.loader import load_folder
-from pd_sf_rules.settings import Integration, rulesets_folder
+from pd_sf_rules.settings import Integration
 
 InForce = Literal["in force", "shadow", "off", "last good version in force", "not in force"]
 RUNS = 5
@@ -188,7 +188,7 @@ def late_streams(state: IntegrationState) -> list[str]:
 
 def ruleset_states(ledger: Ledger, integrations: set[str]) -> list[RulesetState]:
     """Return every ruleset file and what of it is in force, in file-name order."""
-    valid, diagnostics = load_folder(rulesets_folder())
+    valid, diagnostics = load_switched(ledger)
     states = [
         RulesetState(
             path=one.path,
