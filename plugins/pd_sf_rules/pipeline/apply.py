@@ -9,7 +9,14 @@ from pd_sf_rules.ledger import actions, pauses, waiting
 from pd_sf_rules.ledger.waiting import Waiting
 from pd_sf_rules.pipeline import budgets, outcomes
 from pd_sf_rules.pipeline.choosing import choose
-from pd_sf_rules.pipeline.effects import creations, extras, incidents, notes, records
+from pd_sf_rules.pipeline.effects import (
+    extras,
+    incidents,
+    new_incidents,
+    new_records,
+    notes,
+    records,
+)
 from pd_sf_rules.pipeline.prepare import Task, our_fault, prepare
 from pd_sf_rules.pipeline.resting import Rests
 from pd_sf_rules.pipeline.rulebook import load_rulebook
@@ -32,8 +39,8 @@ LOST_RACES = 3
 Effect = Callable[[Run, Sequence[Task]], None]
 
 EFFECTS: Sequence[tuple[frozenset[str], Effect]] = (
-    (frozenset({kinds.CREATE_INCIDENT}), creations.create_incidents),
-    (frozenset({kinds.CREATE_RECORD}), creations.create_records),
+    (frozenset({kinds.CREATE_INCIDENT}), new_incidents.create_incidents),
+    (frozenset({kinds.CREATE_RECORD}), new_records.create_records),
     (kinds.INCIDENT_UPDATES, incidents.update_incidents),
     (kinds.INCIDENT_EXTRAS - {kinds.ADD_NOTE, kinds.COPY_COMMENT}, extras.extend_incidents),
     (frozenset({kinds.UPDATE_RECORD}), records.update_records),

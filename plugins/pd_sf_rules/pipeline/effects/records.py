@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from pd_sf_rules.ledger import actions, expectations, snapshots
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Values
 from pd_sf_rules.pipeline import outcomes
-from pd_sf_rules.pipeline.effects.creations import written_fields
+from pd_sf_rules.pipeline.effects.new_records import written_fields
 from pd_sf_rules.pipeline.effects.sending import already_done, going_out
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task

@@ -14,7 +14,8 @@ from pd_sf_rules.systems.salesforce.client import SalesforceClient
 class FieldDescription:
     """One field. `type` is Salesforce's word; `picklist` holds the active API values.
 
-    `restricted` says that other picklist values are refused; `length` is in characters, 0 if none.
+    `restricted` says that other picklist values are refused; `length` is in characters, 0 if none; `unique` that no
+    two records hold the same value.
     """
 
     name: str
@@ -27,6 +28,8 @@ class FieldDescription:
     reference_to: tuple[str, ...]
     relationship_name: str
     length: int
+    unique: bool
+    external_id: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,8 @@ def _field(raw: Mapping[str, Any]) -> FieldDescription:
         reference_to=tuple(str(one) for one in raw.get("referenceTo") or []),
         relationship_name=str(raw.get("relationshipName") or ""),
         length=int(raw.get("length") or 0),
+        unique=raw.get("unique") is True,
+        external_id=raw.get("externalId") is True,
     )
 
 
