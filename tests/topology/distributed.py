@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,6 @@ from pathlib import Path
 from demo.setting import prepare
 from embedded.rest import AirflowApi, wait_until
 from embedded.running import free_port
-from sandbox.connections import importable
 from sandbox.world import World
 from tests.integration.postgres import PostgresServer
 from tests.topology.compose import Service, read_services
@@ -56,18 +55,21 @@ class Distributed:
 
 @contextlib.contextmanager
 def running_distributed(
-    folder: Path, postgres: PostgresServer, sandbox: World
+    folder: Path, postgres: PostgresServer, sandboxes: Mapping[str, World]
 ) -> Iterator[Distributed]:
-    """Run the services of docker-compose.yaml, profile demo, with two workers; relays are not needed on one machine."""
+    """Run the services of docker-compose.yaml, profile demo, with two workers; relays are not needed on one machine.
+
+    `sandboxes` holds the accounts of each integration, the first of them `default`.
+    """
     variables = _variables()
     services = read_services(ROOT / "docker-compose.yaml", variables)
     ports = {"api": free_port(), "redis": free_port()}
     places = _places(folder, ports, postgres)
-    _fill_home(folder)
+    _fill_home(folder, sandboxes)
     with containers(places, folder / "logs-of-services") as running:
         _start_stores(services, running, variables, postgres, folder, ports["redis"])
         running.run(_airflow(services["airflow-init"]), seconds=PATIENT)
-        _import_connections(_airflow(services["demo-connections"]), running, sandbox, folder)
+        _import_connections(_airflow(services["demo-connections"]), running, sandboxes, folder)
         running.start(
             _airflow(services["airflow-apiserver"]),
             environ={"AIRFLOW__API__PORT": str(ports["api"])},
@@ -109,8 +111,8 @@ def _places(folder: Path, ports: Mapping[str, int], postgres: PostgresServer) ->
     }
 
 
-def _fill_home(folder: Path) -> None:
-    """Lay out `/opt/airflow` as the Dockerfile does; the rulesets are the examples, switched on."""
+def _fill_home(folder: Path, integrations: Iterable[str]) -> None:
+    """Lay out `/opt/airflow` as the Dockerfile does; each integration has the examples, switched on."""
     home = folder / "airflow"
     home.mkdir()
     for name in ("dags", "plugins", "sandbox", "docker"):
@@ -118,6 +120,22 @@ def _fill_home(folder: Path) -> None:
     (home / "config").symlink_to(ROOT / "embedded" / "local_settings")
     (home / "sandbox-state").mkdir()
     prepare(home / "include")
+    for name in integrations:
+        if name != "default":
+            _add_integration(home / "include", name)
+
+
+def _add_integration(include: Path, name: str) -> None:
+    """Add a pair of accounts with connections and rulesets of its own."""
+    conn_ids = "".join(f"{side}_conn_id: {side}_{name}\n" for side in ("salesforce", "pagerduty"))
+    integrations, rulesets = include / "integrations", include / "rulesets"
+    usual = (integrations / "default.yaml").read_text()
+    (integrations / f"{name}.yaml").write_text(usual.replace("default", name) + conn_ids)
+    for path in list(rulesets.glob("*.yaml")):
+        belongs = f"\nintegration: {name}\nname: {name} "
+        (rulesets / f"{name}-{path.name}").write_text(
+            path.read_text().replace("\nname: ", belongs, 1)
+        )
 
 
 def _airflow(service: Service) -> Service:
@@ -160,11 +178,16 @@ def _start_stores(
 
 
 def _import_connections(
-    service: Service, running: Containers, sandbox: World, folder: Path
+    service: Service, running: Containers, sandboxes: Mapping[str, World], folder: Path
 ) -> None:
+    """Give Airflow the accounts as the profile `demo` does, by the file that a sandbox leaves when it is ready."""
     ready = folder / "airflow" / "sandbox-state" / "ready.json"
-    ready.write_text(json.dumps({"connections": dict(sandbox.connections)}))
-    assert importable({"connections": dict(sandbox.connections)})
+    connections = {
+        variable.replace("DEFAULT", name.upper()): value
+        for name, sandbox in sandboxes.items()
+        for variable, value in sandbox.connections.items()
+    }
+    ready.write_text(json.dumps({"connections": connections}))
     running.run(service, seconds=PATIENT)
 
 

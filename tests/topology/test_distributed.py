@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pytest
@@ -31,21 +31,25 @@ def sandbox() -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
+def other() -> Iterator[World]:
+    """The two systems of other accounts."""
+    with running_sandbox() as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
 def distributed(
-    sandbox: World, postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+    sandbox: World,
+    other: World,
+    postgres_server: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Distributed]:
-    """The set of the compose file, with the sync switched on."""
+    """The set of the compose file with two integrations, `default` and `eu`; the sync of `default` is on."""
     if not shutil.which("redis-server"):
         pytest.skip("Redis is not installed: `apt-get install redis-server`")
-    with running_distributed(tmp_path_factory.mktemp("set"), postgres_server, sandbox) as running:
-        for dag_id in DAGS:
-            running.airflow.unpause(dag_id, timeout=PATIENT)
-        for dag_id in DAGS:
-            wait_until(
-                partial(_rung, running, dag_id),
-                what=f"{dag_id} to be rung for",
-                timeout=PATIENT,
-            )
+    folder, accounts = tmp_path_factory.mktemp("set"), {"default": sandbox, "eu": other}
+    with running_distributed(folder, postgres_server, accounts) as running:
+        _switch_on(running, DAGS)
         yield running
 
 
@@ -92,6 +96,50 @@ def test_a_killed_worker_costs_no_page(distributed: Distributed, sandbox: World)
         what="the incident to be resolved",
         timeout=PATIENT,
     )
+
+
+def test_accounts_that_hang_cost_others_nothing(
+    distributed: Distributed, sandbox: World, other: World
+) -> None:
+    """While every call to one pair of accounts hangs, another's pages arrive; afterwards it is caught up."""
+    _switch_on(distributed, [f"{dag_id}__eu" for dag_id in DAGS])
+    for system in ("salesforce", "pagerduty"):
+        other.faults.plan("timeout_before", system=system, times=None, seconds=600)
+    _open_case(other, "Nobody hears of this one yet")
+    wait_until(lambda: _hangs(other), what="calls of both sides to hang", timeout=PATIENT)
+    for number in range(3):
+        title = f"Order {number} cannot be paid"
+        _open_case(sandbox, title)
+        wait_until(
+            lambda title=title: _pages(Stage(sandbox), title) or None,  # type: ignore[misc]
+            what=f"the page '{title}'",
+            timeout=PATIENT,
+        )
+    assert Stage(other).incidents() == []
+    other.faults.clear()
+    wait_until(lambda: Stage(other).incidents() or None, what="the late page", timeout=PATIENT)
+    _settled(other)
+    assert len(Stage(other).incidents()) == 1
+
+
+def _switch_on(running: Distributed, dag_ids: Sequence[str]) -> None:
+    """Switch DAGs on, and wait until each was rung for: the silent baseline is taken."""
+    for dag_id in dag_ids:
+        running.airflow.unpause(dag_id, timeout=PATIENT)
+    for dag_id in dag_ids:
+        wait_until(
+            partial(_rung, running, dag_id), what=f"{dag_id} to be rung for", timeout=PATIENT
+        )
+
+
+def _open_case(sandbox: World, title: str) -> str:
+    account = sandbox.salesforce.records("Account")[0]["Id"]
+    fields = {"Subject": title, "Priority": "High", "Status": "New", "AccountId": account}
+    return sandbox.salesforce.create("Case", fields)
+
+
+def _hangs(sandbox: World) -> bool | None:
+    return all(fault["hits"] for fault in sandbox.faults.faults()) or None
 
 
 def _rung(running: Distributed, dag_id: str) -> bool | None:
