@@ -123,9 +123,10 @@ class Run:
             remember(self.ledger, self.name, usage)
             self._kept_usage = usage
 
-    def close(self) -> None:
+    def close(self, *, keep_usage: bool = True) -> None:
         """Close the clients that were opened, and keep what the servers told of their allowances."""
-        self.keep_usage()
+        if keep_usage:
+            self.keep_usage()
         for client in (self._salesforce, self._pagerduty):
             if client is not None:
                 client.close()

@@ -63,7 +63,7 @@ def simulate(
     `against` names the ruleset whose recorded doings are compared; default: the one of the draft's name.
     """
     enabled = replace(draft, enabled=True)
-    compiled = compile_rules([enabled], _types(ledger, draft.integration))
+    compiled = compile_rules([enabled], known_types(ledger, draft.integration))
     rules = {rule.name: rule for rule in draft.rules}
     name = against or draft.name
     judged = 0
@@ -93,7 +93,7 @@ def recorded(
         last = page[-1]
 
 
-def _types(ledger: Ledger, integration: str) -> dict[str, Mapping[str, str]]:
+def known_types(ledger: Ledger, integration: str) -> dict[str, Mapping[str, str]]:
     """Return the field types that the sync learned last, by object."""
     with ledger.read() as c:
         known = cursors.all_cursors(c, integration)
