@@ -5,6 +5,9 @@ Tries again what the form names: all failed actions, the failed and waiting ones
 their ids, or a window of time that was missed. **The first run is a dry run**: it returns what would be done.
 Take *Dry run* off to do it.
 
+*Judge again* takes what was recorded since then and does what today's rules say and nobody planned before: after a
+rule was changed or added. (`pdsf simulate` shows the same for a draft, without doing anything.)
+
 Everything here is safe to repeat: an action keeps its id, an event is taken in once, and a request whose answer was
 lost is looked up before it is sent again. For a whole missed stretch Airflow's own backfill of the sync DAGs does
 the same.
@@ -31,6 +34,13 @@ for integration in usable_integrations()[0].values():
             "record": Param(None, type=["null", "string"], title="One record (id or number)"),
             "action": Param(None, type=["null", "string"], title="Actions (ids)"),
             **notes_form(),
+            "reevaluate": Param(
+                default=False,
+                type="boolean",
+                title="Judge again",
+                description_md="What was recorded in the window is judged by the rules in force now; neither service "
+                "is read again, and only actions that were never planned are done.",
+            ),
             "direction": Param(
                 "both", enum=["both", "salesforce", "pagerduty", "notes"], title="Direction"
             ),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pd_sf_rules.ledger import maintenance
 from tests.integration.cli_world import CRITICAL, Shell
 
 pytest_plugins = [
@@ -278,3 +279,19 @@ def test_a_person_decides_about_a_storm(pdsf: Shell, decision: str, incidents: i
     assert _pages(pdsf) == incidents
     assert pdsf("errors").code == 0
     assert pdsf("errors", decision, "Critical cases / Page support").code == 1
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--reevaluate",)])
+def test_a_replay_of_what_was_pruned_says_so(pdsf: Shell, more: tuple[str, ...]) -> None:
+    """A window that begins before what the ledger still knows is refused in one sentence; a later one is replayed."""
+    pdsf.escalated()
+    forgotten = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    with pdsf.world.ledger.begin() as c:
+        maintenance.raise_horizon(c, "default", "salesforce", "Case", forgotten)
+    said = pdsf("replay", "--since", "2026-01-01", *more)
+    assert said.code == 1
+    assert said.err.startswith(
+        "pdsf: Integration 'default': what happened up to 2026-01-02T03:04:05Z was pruned"
+    )
+    assert said.err.count("\n") == 1
+    assert pdsf("replay", "--since", "2026-01-03", *more).code == 0

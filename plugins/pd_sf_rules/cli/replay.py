@@ -122,8 +122,10 @@ def _window(
 ) -> int:
     """Read a window again, after a look at what that would do."""
     from pd_sf_rules.model import Window  # noqa: PLC0415
-    from pd_sf_rules.pipeline.replay import replay_window  # noqa: PLC0415
+    from pd_sf_rules.pipeline.replay import check_kept, replay_window  # noqa: PLC0415
 
+    for one in integrations:
+        check_kept(ledger, one.name, options.since)
     until = options.until or datetime.now(UTC)
     window = Window(options.since, until, moves_cursor=False)
     if options.dry_run or (sys.stdin.isatty() and not options.yes):
@@ -167,8 +169,15 @@ def _reevaluate(
 ) -> int:
     """Judge recorded events by the rules in force now."""
     from pd_sf_rules.pipeline.identifiers import find_record  # noqa: PLC0415
-    from pd_sf_rules.pipeline.replay import judge_again, plan_again  # noqa: PLC0415
+    from pd_sf_rules.pipeline.replay import (  # noqa: PLC0415
+        check_kept,
+        judge_again,
+        plan_again,
+    )
 
+    if options.since:
+        for one in integrations:
+            check_kept(ledger, one.name, options.since)
     record = None
     if options.record:
         with ledger.read() as c:

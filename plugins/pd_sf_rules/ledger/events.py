@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, func, select, tuple_, update
 
 from pd_sf_rules.ledger.columns import as_json
 from pd_sf_rules.ledger.inserts import chunks, insert
@@ -92,6 +92,14 @@ def forgotten_until(
             horizons.c.object == (object_name or ""),
         )
     ).first()
+
+
+def kept_since(c: Connection, integration: str) -> datetime | None:
+    """The instant behind which every event of an integration is still in the inbox, None where nothing was pruned."""
+    until: datetime | None = c.scalar(
+        select(func.max(horizons.c.forgotten_until)).where(horizons.c.integration == integration)
+    )
+    return until
 
 
 def pending_events(

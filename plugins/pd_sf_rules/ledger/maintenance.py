@@ -126,7 +126,7 @@ def _prune_events(ledger: Ledger, integration: str, before: datetime) -> Iterato
                 done["events"] += _delete(c, events, events.c.id.in_(part))
             last = {(row.source, row.object or ""): row.occurred_at for row in batch}
             for (source, object_name), until in sorted(last.items()):
-                _raise_horizon(c, integration, source, object_name, until)
+                raise_horizon(c, integration, source, object_name, until)
         yield done
         if len(batch) < BATCH:
             return
@@ -155,9 +155,10 @@ def _settled(cutoff: datetime, before: datetime) -> ColumnElement[bool]:
     )
 
 
-def _raise_horizon(
+def raise_horizon(
     c: Connection, integration: str, source: str, object_name: str, until: datetime
 ) -> None:
+    """Note up to when events of a source and object are forgotten; it never goes back."""
     statement = insert(c, horizons).values(
         integration=integration, source=source, object=object_name, forgotten_until=until
     )

@@ -18,7 +18,7 @@ from pd_sf_rules.pipeline.preview import preview
 from pd_sf_rules.pipeline.pulled import Pulled
 from pd_sf_rules.pipeline.record import record_lineage
 from pd_sf_rules.pipeline.run import Direction, Run
-from pd_sf_rules.pipeline.storms import new_storms
+from pd_sf_rules.pipeline.storms import held_storms
 from pd_sf_rules.pipeline.sync import judge_pending, pull
 
 
@@ -73,8 +73,8 @@ class EvaluateRulesetsOperator(_Step):
 class ApplyActionsOperator(_Step):
     """Carry out the open actions of this direction; what fails for the moment is tried again while patience lasts.
 
-    Returns counts. A dry run applies nothing. For each storm that a breaker held back in this run it starts a run of
-    the DAG `held_storms`, which asks a person, and goes on.
+    Returns counts. A dry run applies nothing. For each storm that a breaker holds there is one run of the DAG
+    `held_storms`, which asks a person: where a run that died did not start it, this one does. Then it goes on.
     """
 
     ui_color = "#fef7e0"
@@ -92,7 +92,7 @@ class ApplyActionsOperator(_Step):
             counts = apply(run, self.direction, patience=self.patience_seconds)
             for key, url in link_urls(run).items():
                 context["ti"].xcom_push(key=key, value=url)
-            ask_about(run, new_storms(run))
+            ask_about(run, held_storms(run))
         return counts
 
 

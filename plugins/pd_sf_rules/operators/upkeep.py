@@ -13,6 +13,7 @@ from pd_sf_rules.hooks.runs import ledger_of_process
 from pd_sf_rules.hooks.stored import stored_connection
 from pd_sf_rules.ledger import maintenance
 from pd_sf_rules.ledger.actions import StoredAction
+from pd_sf_rules.model import Action, Window
 from pd_sf_rules.operators.silence import dead_components, silent_dags
 from pd_sf_rules.operators.step import Step
 from pd_sf_rules.operators.windows import given_window_of, is_dry_run
@@ -91,6 +92,7 @@ class MaintainLedgerOperator(Step):
 class ReplayOperator(Step):
     """Try again what the form names: failed actions, one record's, one action, or a window. First a dry run.
 
+    With `reevaluate` a window is not read again: what was recorded in it is judged by the rules in force now.
     Returns the plan (dry run), or the lineages. Fails when an action failed again or a side could not be read.
     """
 
@@ -114,16 +116,28 @@ class ReplayOperator(Step):
             return self._done(context, replay.replay_actions(run, wanted) if wanted else [])
 
     def _window(self, run: Run, context: Context) -> dict[str, Any]:
+        params: Any = context["params"]
         window = given_window_of(context)
         if window is None:
             raise SettingsError("The form names no window.")
-        wanted = context["params"].get("direction") or "both"
+        replay.check_kept(run.ledger, run.name, window.start)
+        if params.get("reevaluate"):
+            return self._judged_again(run, context, window)
+        wanted = params.get("direction") or "both"
         directions = tuple(one for one in replay.DIRECTIONS if wanted in {one, "both"})
         if is_dry_run(context):
             told = [preview(run, one, given=window) for one in directions if one != "notes"]
             return {"dry_run": True, "runs": told}
         done = [replay.replay_window(run, one, window) for one in directions]
         return self._done(context, [told for told, _ in done], [e for _, e in done if e])
+
+    def _judged_again(self, run: Run, context: Context, window: Window) -> dict[str, Any]:
+        """Judge what was recorded in a window by the rules in force now, and do what was never planned."""
+        found = replay.judge_again(run, since=window.start, until=window.end)
+        planned = [action for one in found for action in one.actions]
+        if is_dry_run(context):
+            return {"dry_run": True, "count": len(planned), "actions": _listed(planned)}
+        return self._done(context, replay.plan_again(run, found) if found else [])
 
     def _done(
         self,
@@ -153,7 +167,7 @@ def _wanted(run: Run, named: str, value: Any) -> list[StoredAction]:
     return replay.actions_of_record(run.ledger, run.name, record_id)
 
 
-def _listed(wanted: Sequence[StoredAction]) -> list[dict[str, Any]]:
+def _listed(wanted: Sequence[Action]) -> list[dict[str, Any]]:
     return [
         {
             "id": one.id,
@@ -162,8 +176,8 @@ def _listed(wanted: Sequence[StoredAction]) -> list[dict[str, Any]]:
             "action": one.kind,
             "record": one.record_id,
             "incident": one.incident_id,
-            "state": one.state,
-            "said": one.message,
+            "state": getattr(one, "state", "new"),
+            "said": getattr(one, "message", ""),
         }
         for one in wanted[:LISTED]
     ]

@@ -118,6 +118,21 @@ def direction_of(action: Action) -> Direction:
     return "pagerduty" if action.event_id.startswith("pagerduty:") else "salesforce"
 
 
+def check_kept(ledger: Ledger, integration: str, since: datetime) -> None:
+    """Raise ConfigError where a window begins before what the ledger still knows.
+
+    What was pruned may have been done: taken in again it would be done twice, so a replay leaves it out.
+    """
+    with ledger.read() as c:
+        kept = events.kept_since(c, integration)
+    if kept is not None and since <= kept:
+        raise ConfigError(
+            f"Integration '{integration}': what happened up to {kept:%Y-%m-%dT%H:%M:%SZ} was pruned from the ledger: "
+            "done again, it might be done twice.",
+            hint="Begin after that instant; `log.retention_days` of the integration file says how long is kept.",
+        )
+
+
 def replay_window(
     run: Run, direction: Direction, window: Window
 ) -> tuple[dict[str, Any], SyncError | None]:
