@@ -6,6 +6,7 @@ from datetime import datetime
 from sandbox.salesforce.schema import Field, SObject, Value
 from sandbox.salesforce.store import Store
 
+WON = "Closed Won"
 CLOSING_FIELD = {"Case": "Status", "Opportunity": "StageName", "Task": "Status"}
 
 
@@ -31,6 +32,8 @@ def derive(sobject: SObject, row: dict[str, Value], before: Value, now: datetime
         return
     closed = {each.value for each in closing.values if each.closed}
     row["IsClosed"] = row.get(closing.name) in closed
+    if sobject.field("IsWon"):
+        row["IsWon"] = row.get(closing.name) == WON
     if sobject.field("ClosedDate"):
         if not row["IsClosed"]:
             row["ClosedDate"] = None

@@ -59,13 +59,22 @@ GROUP = SObject(
         typed("Email", "email", 255),
     ),
 )
+ACCOUNT_TYPES = (
+    "Prospect", "Customer - Direct", "Customer - Channel", "Channel Partner / Reseller", "Installation Partner",
+    "Technology Partner", "Other",
+    "Customer", "Partner", "Enterprise", "Strategic",  # this org's own
+)  # fmt: skip
+STAGES = (
+    "Prospecting", "Qualification", "Needs Analysis", "Value Proposition", "Id. Decision Makers",
+    "Perception Analysis", "Proposal/Price Quote", "Negotiation/Review", "Negotiation", "Closed Won", "Closed Lost",
+)  # fmt: skip
 ACCOUNT = SObject(
     name="Account",
     key_prefix="001",
     fields=(
         *system_fields(),
         replace(_named(), label="Account Name"),
-        picklist("Type", "Prospect", "Customer", "Partner", "Enterprise", "Strategic", "Other"),
+        picklist("Type", *ACCOUNT_TYPES),
         picklist("Rating", "Hot", "Warm", "Cold"),
         picklist("Industry", "Banking", "Energy", "Retail", "Technology", "Other"),
         reference("ParentId", "Account", children="ChildAccounts"),
@@ -195,20 +204,17 @@ OPPORTUNITY = SObject(
         _named(120),
         reference("AccountId", "Account", children="Opportunities"),
         replace(
-            picklist(
-                "StageName",
-                "Prospecting",
-                "Negotiation",
-                "Closed Won",
-                "Closed Lost",
-                closed=("Closed Won", "Closed Lost"),
-            ),
+            picklist("StageName", *STAGES, closed=("Closed Won", "Closed Lost")),
             nillable=False,
         ),
         number("Amount", 18, 2, "currency"),
         number("Probability", 3, 0, "percent"),
         replace(typed("CloseDate", "date"), nillable=False),
+        text("NextStep", 255),
+        picklist("Type", "Existing Business", "New Business"),
+        picklist("LeadSource", "Web", "Phone Inquiry", "Partner Referral", "Other"),
         computed("IsClosed", "boolean"),
+        computed("IsWon", "boolean"),
         long_text("Description"),
         _owner("User"),
     ),

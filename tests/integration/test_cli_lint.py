@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.integration.cli_world import CRITICAL, Shell
+from tests.integration.pipeline_world import ROOT
 
 pytest_plugins = [
     "tests.integration.ledger_databases",
@@ -228,3 +229,9 @@ def test_no_rule_tests_is_said(pdsf: Shell) -> None:
     said = pdsf("test")
     assert said.code == 1
     assert "There are no rule tests" in said.err
+
+
+def test_the_examples_fit_the_sandbox(pdsf: Shell) -> None:
+    """Objects, fields, values, services and people that the shipped examples name are there to play with."""
+    said = pdsf("lint", "--live", "--json", str(ROOT / "include" / "rulesets"))
+    assert said.json["errors"] == 0, said.out
