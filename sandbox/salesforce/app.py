@@ -2,6 +2,8 @@
 
 import json
 import re
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -185,10 +187,26 @@ def _check_version(version: str | None) -> None:
         raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
 
 
+def _form(kind: str, body: bytes) -> dict[str, bytes]:
+    """Return the parts of a multipart form by name, as bytes."""
+    message = BytesParser(policy=HTTP).parsebytes(
+        b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body
+    )
+    return {
+        str(part.get_param("name", header="content-disposition")): bytes(
+            part.get_payload(decode=True) or b""
+        )
+        for part in message.iter_parts()
+    }
+
+
 def _parse(request: Request, body: bytes) -> Any:
     if not body:
         return None
-    if "json" not in request.headers.get("content-type", ""):
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("multipart/form-data") and "/metadata/" in request.url.path:
+        return _form(kind, body)
+    if "json" not in kind:
         raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Type header must be JSON")
     try:
         return json.loads(body)

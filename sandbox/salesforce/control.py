@@ -186,6 +186,15 @@ def _object(state: "SalesforceState", body: Body) -> Any:
         state.org.define(known.with_fields(fields))
 
 
+def _drop_fields(state: "SalesforceState", body: Body) -> Any:
+    """Take custom fields away from an object, as in an org where nobody has made them: name, fields."""
+    with state.org.lock:
+        known = state.org.schema.get(body["name"])
+        if known is None:
+            raise LookupError(f"no object named {body['name']!r}")
+        state.org.define(known.without_fields(body["fields"]))
+
+
 def _reset(state: "SalesforceState", body: Body) -> Any:
     """Return to a new org; demo true adds everyday records."""
     state.reset()
@@ -223,6 +232,7 @@ COMMANDS: dict[tuple[str, str], Command] = {
     ("DELETE", "writes"): _forget_writes,
     ("GET", "changes"): _changes,
     ("POST", "objects"): _object,
+    ("DELETE", "objects"): _drop_fields,
     ("POST", "reset"): _reset,
 }
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from sandbox.salesforce import deploying
 from sandbox.salesforce import rest_collections as collections
 from sandbox.salesforce import rest_composite as composite
 from sandbox.salesforce import rest_query as queries
@@ -62,4 +63,6 @@ ROUTES = (
         writes=False,
     ),
     Route("composite/sobjects/{name}/{field}", {"PATCH": collections.upsert}),
+    Route("metadata/deployRequest", {"POST": deploying.start}, writes=False),
+    Route("metadata/deployRequest/{id}", {"GET": deploying.progress}),
 )

@@ -131,6 +131,11 @@ class SObject:
         merged.update((each.name.casefold(), each) for each in fields)
         return replace(self, fields=tuple(merged.values()))
 
+    def without_fields(self, names: Iterable[str]) -> "SObject":
+        """Return a copy that lacks these fields."""
+        gone = {name.casefold() for name in names}
+        return replace(self, fields=tuple(f for f in self.fields if f.name.casefold() not in gone))
+
 
 @dataclass(frozen=True, slots=True)
 class ChildRelationship:

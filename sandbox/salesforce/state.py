@@ -40,6 +40,7 @@ class SalesforceState:
         self.usage = Usage(self.org)
         self.locators = Locators()
         self.faults = DomainFaults(self)
+        self.deploys: dict[str, dict[str, Any]] = {}
         if not self.org.store.table("User"):
             seed.plant(self)
 

@@ -76,6 +76,7 @@ def _integration_json(state: "IntegrationState") -> dict[str, Any]:
             "oldest_action": state.queue.oldest_action,
         },
         "missing_fields": state.missing,
+        "without_incident_id": state.without_incident_id,
         "runs": [
             {
                 "run_id": one.run_id,
@@ -90,6 +91,7 @@ def _integration_json(state: "IntegrationState") -> dict[str, Any]:
 
 
 def _told(found: "Status", examined: Sequence["Check"]) -> Iterator[str]:
+    from pd_sf_rules.pipeline.incident_ids import without_field  # noqa: PLC0415
     from pd_sf_rules.pipeline.pausing import told  # noqa: PLC0415 - database imports are slow
 
     yield f"Ledger {found.ledger}, revision {found.revision}"
@@ -100,6 +102,7 @@ def _told(found: "Status", examined: Sequence["Check"]) -> Iterator[str]:
         yield _streams_table(state)
         yield f"  queue: {_queue_told(state.queue)}"
         yield from (f"  {told(one)}" for one in state.pauses)
+        yield from (f"  {without_field(one)}" for one in state.without_incident_id)
         yield from _runs_told(state)
     yield ""
     rows = [(one.name, one.state, one.rules, one.version, one.path) for one in found.rulesets]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import Ledger, maintenance
 from pd_sf_rules.pipeline.checks import Check
-from pd_sf_rules.pipeline.live_lint import lint_live
+from pd_sf_rules.pipeline.live_lint import NO_ID, lint_live
 from pd_sf_rules.pipeline.run import Connect
 from pd_sf_rules.pipeline.status import IntegrationState, Status, late_streams
 from pd_sf_rules.pipeline.webhooks import webhook_state
@@ -81,14 +81,13 @@ def _rules(integrations: Sequence[Integration], connect: Connect) -> Iterator[Ch
         yield Check("rules against the accounts", True, "No ruleset is enabled.")
         return
     try:
-        wrong = [
-            one
-            for one in lint_live(rulesets, {one.name: one for one in integrations}, connect)
-            if one.severity == "error"
-        ]
+        found = lint_live(rulesets, {one.name: one for one in integrations}, connect)
     except SyncError as error:
         yield Check("rules against the accounts", False, str(error))
         return
+    for said in dict.fromkeys(f"{one.message} {one.hint}" for one in found if one.code == NO_ID):
+        yield Check("incident id", True, said)
+    wrong = [one for one in found if one.severity == "error"]
     for one in wrong:
         place = f"{one.path}:{one.line}:{one.column}"
         yield Check("rules against the accounts", False, f"{place}: {one.message} {one.hint}")

@@ -1,12 +1,11 @@
 """Which objects keep their incident's id in a unique field: known by describe, remembered in the ledger."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import timedelta
 
 from pd_sf_rules.errors import RefusedError
-from pd_sf_rules.ledger import Ledger, cursors
+from pd_sf_rules.ledger import cursors
 from pd_sf_rules.pipeline.run import Run, utc_now
-from pd_sf_rules.rules.ruleset import Ruleset
 from pd_sf_rules.systems.salesforce.describe import describe
 from pd_sf_rules.systems.salesforce.incident_id import FIELD, incident_id_field
 
@@ -43,24 +42,13 @@ def _remember(run: Run, name: str, *, takes: bool) -> None:
         cursors.move_cursor(c, run.name, stream, now, extra={"takes": takes})
 
 
-def objects_without(ledger: Ledger, integration: str) -> list[str]:
+def objects_without(known: Iterable[cursors.Cursor]) -> list[str]:
     """Return the objects of which records were created and that had no such field when it was last looked for."""
-    with ledger.read() as c:
-        known = cursors.all_cursors(c, integration)
     return [
         one.stream.removeprefix(STREAM)
         for one in known
         if one.stream.startswith(STREAM) and one.extra.get("takes") is False
     ]
-
-
-def created_objects(rulesets: Iterable[Ruleset]) -> Iterator[str]:
-    """Yield the objects of which rules create one record for an incident."""
-    for ruleset in rulesets:
-        for rule in ruleset.rules:
-            for action in rule.actions:
-                if action.kind == "create_record" and action.params.get("when_linked") != "create":
-                    yield str(action.params.get("object") or rule.object)
 
 
 def without_field(name: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from pd_sf_rules.errors import RefusedError
 from pd_sf_rules.model import SALESFORCE
+from pd_sf_rules.pipeline.incident_ids import without_field
 from pd_sf_rules.pipeline.live_values import value_problem, wanted_values
 from pd_sf_rules.pipeline.run import Connect
 from pd_sf_rules.rules.diagnostics import Diagnostic, Severity, did_you_mean, sort_key
@@ -16,6 +17,7 @@ from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.pagerduty.lookups import Lookups
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
 from pd_sf_rules.systems.salesforce.describe import FieldDescription, ObjectDescription, describe
+from pd_sf_rules.systems.salesforce.incident_id import incident_id_field
 
 LOOKED_UP: Mapping[str, Mapping[str, str]] = {
     "create_incident": {
@@ -31,6 +33,9 @@ LOOKED_UP: Mapping[str, Mapping[str, str]] = {
     "add_responders": {"users": "user", "escalation_policies": "escalation_policy"},
 }
 """Which parameters of which action name something in PagerDuty, and what."""
+
+NO_ID = "no-incident-id"
+"""The code of the warning that an object cannot carry its incident's id."""
 
 
 @dataclass(slots=True)
@@ -233,6 +238,9 @@ def _write_findings(
             listed = ", ".join(missing)
             message = f"A new {target.name} needs a value for {listed}."
             yield file.finding((*at, "fields"), message, "Add it to fields.", "missing-required")
+        if action.params.get("when_linked") != "create" and incident_id_field(target) is None:
+            said, _, hint = without_field(target.name).partition(". ")
+            yield file.finding(at, f"{said}.", hint, NO_ID, "warning")
 
 
 def _pagerduty_findings(

@@ -14,6 +14,7 @@ from pd_sf_rules.ledger.backlog import Queue, queue_of
 from pd_sf_rules.ledger.pauses import Pause
 from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.model import ApiUsage
+from pd_sf_rules.pipeline.incident_ids import objects_without
 from pd_sf_rules.pipeline.opening import open_run
 from pd_sf_rules.pipeline.run import Connect, Run, utc_now
 from pd_sf_rules.pipeline.switching import load_switched
@@ -80,6 +81,8 @@ class IntegrationState:
     missing: Sequence[str]
     """Fields (`Case.Tier__c`) that rules name and the sync's user does not see."""
     pauses: Sequence[Pause]
+    without_incident_id: Sequence[str] = ()
+    """Objects of which records are created and that have no unique field for the incident's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ def state_of(
         runs=last,
         missing=[field for one in known for field in _missing(one)],
         pauses=paused,
+        without_incident_id=objects_without(known),
     )
 
 
