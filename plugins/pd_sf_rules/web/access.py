@@ -23,7 +23,7 @@ from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, status
 
 from pd_sf_rules.policies import dag_id
-from pd_sf_rules.settings import Integration, load_integrations
+from pd_sf_rules.settings import Integration, usable_integrations
 
 Right = Literal["act", "configure"]
 _NEEDED = {
@@ -43,7 +43,13 @@ class Viewer:
     @cached_property
     def integrations(self) -> dict[str, Integration]:
         """The integrations whose sync DAG this person may read, by name, in file order."""
-        return {n: i for n, i in load_integrations().items() if self._allowed(i, "see")}
+        found, _ = usable_integrations()
+        return {n: i for n, i in found.items() if self._allowed(i, "see")}
+
+    @cached_property
+    def hidden(self) -> set[str]:
+        """Names of the integrations that there are and that are not for this person."""
+        return set(usable_integrations()[0]) - set(self.integrations)
 
     def integration(self, name: str) -> Integration:
         """Return one by name, or refuse with 404 when it is not there or not for this person."""
