@@ -44,6 +44,33 @@ def test_explain_tells_the_first_reason_a_rule_did_not_fire(pdsf: Shell) -> None
     assert verdict["reason"].startswith("Case.Priority equals 'High' does not hold: it is 'Low'")
 
 
+def test_log_level_error_keeps_little_of_what_went_well(pdsf: Shell) -> None:
+    """Only rules that matched and that it was done are kept; a refused action keeps what was sent."""
+    pdsf.world.settings(log={"level": "error"})
+    case_id, incident_id = pdsf.escalated()
+    told = pdsf("explain", "--record", case_id, "--json").json
+    first, last = (one for one in told["events"] if one["source"] == "salesforce")
+    assert (first["verdicts"], [one["matched"] for one in last["verdicts"]]) == ([], [True])
+    (action,) = last["actions"]
+    assert (action["target"], action["request"], action["attempts"][0]["request"]) == (
+        incident_id,
+        None,
+        None,
+    )
+    body = {"error": {"message": "Arguments Caused Error", "errors": ["Title is cursed"]}}
+    pdsf.world.fault(
+        "answer", "pagerduty", "POST", "^/incidents$", times=None, status=400, body=body
+    )
+    other = pdsf.world.case(Priority="Low")
+    pdsf.world.sync()
+    pdsf.world.edit(other, Priority="High", Status="Escalated")
+    pdsf.world.sync()
+    told = pdsf("explain", "--record", other, "--json").json
+    (failed,) = [one for event in told["events"] for one in event["actions"]]
+    assert (failed["state"], failed["attempts"][0]["state"]) == ("failed", "failed")
+    assert failed["attempts"][0]["request"]["title"].startswith("Case ")
+
+
 def test_explain_reads_as_a_story(pdsf: Shell) -> None:
     """People read the pair, the changes, the verdicts, what was sent, and the rule as it read then."""
     case_id, incident_id = pdsf.escalated()

@@ -40,6 +40,22 @@ def test_each_attempt_is_kept_with_its_answer(ledger: Ledger) -> None:
     assert (second.answer, second.target) == ({"id": "Q1"}, "Q1")
 
 
+def test_a_terse_outcome_keeps_no_bodies(ledger: Ledger) -> None:
+    """Asked to be brief, the ledger keeps that it was done, when and to what, without request and answer."""
+    with ledger.begin() as c:
+        plan(c, "a")
+        actions.claim(c, ["a"], owner="me", now=NOW, lease_seconds=60)
+        actions.mark_sent(c, "a", request={"title": "one"}, now=later(1))
+        actions.record_outcome(
+            c, "a", state="applied", now=later(2), target="Q1", answer={"id": "Q1"}, terse=True
+        )
+        (kept,) = attempts.attempts_of(c, ["a"])["a"]
+        stands = actions.get_action(c, "a")
+    assert (kept.request, kept.answer, kept.target, kept.sent_at) == (None, None, "Q1", later(1))
+    assert stands is not None
+    assert (stands.request, stands.answer, stands.state) == (None, None, "applied")
+
+
 def test_an_outcome_that_does_not_count_is_no_attempt(ledger: Ledger) -> None:
     """What comes after a final outcome, or from a lost claim, leaves no row."""
     with ledger.begin() as c:

@@ -1,7 +1,7 @@
 """Every attempt at an action, with what went out and what came back."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -37,11 +37,14 @@ class Attempt(Ended):
     sent_at: datetime | None
 
 
-def keep_attempt(c: Connection, which: ColumnElement[bool], ended: Ended) -> None:
-    """Write down how the attempt at the action that fits `which` ended."""
-    told = asdict(ended)
+def keep_attempt(
+    c: Connection, which: ColumnElement[bool], ended: Ended, *, terse: bool = False
+) -> None:
+    """Write down how the attempt at the action that fits `which` ended; `terse` without request and answer."""
+    told = asdict(replace(ended, answer=None) if terse else ended)
     parts = [bindparam(name, value, attempts.c[name].type) for name, value in told.items()]
-    copied = ("attempt", "request", "sent_at", "integration", "ruleset", "rule")
+    kept = () if terse else ("request",)
+    copied = ("attempt", "sent_at", "integration", "ruleset", "rule", *kept)
     row = select(actions.c.id, *(actions.c[name] for name in copied), *parts).where(which)
     c.execute(insert(attempts).from_select(["action_id", *copied, *told], row))
 

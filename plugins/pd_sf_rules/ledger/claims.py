@@ -84,6 +84,7 @@ def record_outcome(  # noqa: PLR0913  an outcome has these parts
     run_id: str | None = None,
     owner: str | None = None,
     settled: bool | None = None,
+    terse: bool = False,
 ) -> bool:
     """Write down how an attempt ended; `pending` with `retry_at` for one that is to be made again.
 
@@ -92,13 +93,13 @@ def record_outcome(  # noqa: PLR0913  an outcome has these parts
     `settled` says whether it is known what became of the request, and so whether `sent_at` goes. By default it
     is at a final outcome, and at any other one that answers a request of this claim, unless `error_kind` starts with
     "uncertain". An attempt that broke off before it sent anything leaves the doubt of an earlier one as it was.
-    The attempt is kept with its answer (see attempts.py).
+    The attempt is kept with its answer (see attempts.py); a `terse` one, of a final outcome, without its bodies.
     """
     counts = and_(actions.c.id == action_id, actions.c.state.not_in(FINAL))
     if owner is not None and state not in FINAL:
         counts = and_(counts, actions.c.state == "claimed", actions.c.claimed_by == owner)
     ended = Ended(state, message, error_kind, target, answer, run_id, now)
-    keep_attempt(c, counts, ended)
+    keep_attempt(c, counts, ended, terse=terse)
     statement = update(actions).where(counts)
     values: dict[str, Any] = {
         "state": state,
@@ -116,6 +117,8 @@ def record_outcome(  # noqa: PLR0913  an outcome has these parts
         values["sent_at"] = None
     elif settled is None:
         values["sent_at"] = case((actions.c.sent_in_claim, None), else_=actions.c.sent_at)
+    if terse:
+        values |= {"request": None, "answer": None}
     if target is not None:
         values["target"] = target
     if run_id is not None:

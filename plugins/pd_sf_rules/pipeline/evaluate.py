@@ -66,8 +66,15 @@ def judge(run: Run, rulebook: Rulebook, pending: Sequence[Event]) -> list[Judged
 def _write(c: Connection, run: Run, judged: Iterable[Judged]) -> None:
     """Write verdicts and plan of each event; where another process judged it first, its plan stands alone."""
     for one in judged:
-        if events.mark_evaluated(c, one.event, one.verdicts, run_id=run.id):
+        if events.mark_evaluated(c, one.event, _worth_keeping(run, one.verdicts), run_id=run.id):
             actions.add_actions(c, one.actions)
+
+
+def _worth_keeping(run: Run, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+    """Leave out, at log level `error`, what rules said that did not match."""
+    if run.integration.log.level != "error":
+        return verdicts
+    return [one for one in verdicts if one.matched]
 
 
 def _pairs(c: Connection, run: Run, pending: Sequence[Event]) -> dict[str, list[Link]]:

@@ -59,6 +59,7 @@ def done(
         target=target,
         answer=answer,
         run_id=run.id,
+        terse=run.integration.log.level == "error",
     )
 
 
