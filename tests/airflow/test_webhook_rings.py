@@ -13,9 +13,13 @@ from pd_sf_rules.ledger import doorbells
 from pd_sf_rules.ledger.doorbells import PING, Doorbell
 from pd_sf_rules.triggers.changes import PagerDutyChangesTrigger
 from pd_sf_rules.triggers.rings import LOOK_AGAIN_SECONDS
+from sandbox.pagerduty import webhooks
+from sandbox.pagerduty.delivery_queue import DeliveryFaults
+from sandbox.pagerduty.seed import WEBHOOK_SECRET
 from sandbox.pagerduty.state import LogEntryFaults
 from tests.airflow.test_triggers import Ear, listening
 from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld
+from tests.integration.webhook_endpoint import running_endpoint
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
@@ -134,6 +138,40 @@ def test_a_side_in_trouble_is_not_asked_more_often(watched: PipelineWorld) -> No
         await ear.hear(2)
 
     play(watched, story, poll_seconds=0.3)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(DeliveryFaults(), id="once"),
+        pytest.param(DeliveryFaults(double=1.0), id="twice"),
+        pytest.param(DeliveryFaults(late=1.0, late_seconds=0.5), id="late"),
+        pytest.param(DeliveryFaults(drop=1.0), id="lost"),
+    ],
+)
+def test_all_the_way_from_pagerduty(watched: PipelineWorld, faults: DeliveryFaults) -> None:
+    """Delivered by HTTP to the endpoint, once, twice or late: one ring. A lost one is found by the next poll."""
+    incident = watched.ana().create_incident("Checkout", "Slow")
+    with running_endpoint(watched.ledger, WEBHOOK_SECRET) as endpoint:
+        method = {"type": "http_delivery_method", "url": endpoint.address()}
+        subscription = {
+            "events": ["incident.acknowledged"],
+            "filter": {"type": "account_reference"},
+            "delivery_method": method,
+        }
+        webhooks.subscribe(watched.sandbox.pagerduty, subscription, secret=WEBHOOK_SECRET)
+        watched.sandbox.pagerduty.delivery_faults = faults
+
+        async def story(ear: Ear) -> None:
+            await asyncio.to_thread(watched.ana().acknowledge, incident["id"])
+            await ear.hear(2)
+            if not faults.drop:
+                async with asyncio.timeout(20):
+                    while len(endpoint.rung()) < 2:  # noqa: ASYNC110 - another process would write it
+                        await asyncio.sleep(0.02)
+            assert ear.rings == 2
+
+        play(watched, story, poll_seconds=3.0 if faults.drop else NEVER)
 
 
 def test_without_webhooks_the_ledger_is_left_alone(watched: PipelineWorld) -> None:
