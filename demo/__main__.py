@@ -44,6 +44,7 @@ def _play(screen: Screen, *, keep: bool, port: int) -> int:
         screen.say("A simulated Salesforce and PagerDuty are up. Starting Airflow ...", DIM)
         env = {**world.connections, **settings}
         with running_airflow(FOLDER / "airflow", env, port=port, on_line=_unheard) as airflow:
+            world.airflow_url = airflow.base_url
             screen.say(f"Airflow is up: {airflow.base_url}", DIM)
             _start_syncing(airflow)
             screen.say("The three sync DAGs are on and have taken their silent baseline.", DIM)
@@ -143,6 +144,7 @@ def _stay(screen: Screen, airflow: RunningAirflow, world: World) -> None:
         f"Airflow     {airflow.base_url}   user {airflow.username}   password {airflow.password}",
         BOLD,
     )
+    screen.say(f"Pages       {airflow.base_url}/pd-sf-rules/activity   what the sync does", BOLD)
     screen.say(f"Both sides  {world.control_url}   play them by hand", BOLD)
     screen.say("Ctrl-C stops everything.")
     while True:

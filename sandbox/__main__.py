@@ -21,8 +21,20 @@ def _arguments() -> argparse.Namespace:
         help="folder that keeps both systems over a restart; memory without it",
     )
     parser.add_argument("--ready-file", type=Path, help="written once everything listens")
+    parser.add_argument(
+        "--airflow-url",
+        type=_web_address,
+        default=os.environ.get("SANDBOX_AIRFLOW_URL", ""),
+        help="the Airflow whose pages the play page leads to (or SANDBOX_AIRFLOW_URL)",
+    )
     parser.add_argument("--seed", type=int, help="makes ids and chance faults reproducible")
     return parser.parse_args()
+
+
+def _web_address(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"'{text}' is no web address; write http://localhost:8080")
+    return text.rstrip("/")
 
 
 def _announce(world: World, ready_file: Path | None) -> None:
@@ -58,6 +70,7 @@ def main() -> int:
     ports = Ports(arguments.salesforce_port, arguments.pagerduty_port, arguments.control_port)
     try:
         world = open_world(arguments.state, ports, seed=arguments.seed)
+        world.airflow_url = arguments.airflow_url
     except OSError as error:
         sys.stderr.write(f"sandbox: {error}\n")
         return 1

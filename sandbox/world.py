@@ -45,6 +45,8 @@ class World:
     key: demo_key.DemoKey = field(repr=False)
     sockets: dict[str, socket.socket] = field(repr=False)
     habits: Habits = field(default_factory=Habits)
+    airflow_url: str = ""
+    """Where the Airflow is that keeps both sides in step: the play page then leads to what it saw and did."""
 
     @property
     def salesforce_url(self) -> str:

@@ -80,6 +80,7 @@ def _render(world: "World", template: str) -> Response:
         incidents=board.incident_cards(world),
         calls=board.calls(world),
         choices=board.choices(world),
+        airflow_url=world.airflow_url,
     )
     return HTMLResponse(text, headers={"Cache-Control": "no-store"})
 

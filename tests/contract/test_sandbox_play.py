@@ -99,3 +99,18 @@ def test_links_to_records_lead_to_their_cards(world: World, browser: httpx.Clien
         answer = browser.get(address)
         assert str(answer.url).endswith(f"/#{card}")
         assert f'id="{card}"' in answer.text
+
+
+def test_cards_lead_to_what_the_sync_did(world: World, browser: httpx.Client) -> None:
+    """With an Airflow named, each card asks its pages why; without one there is no such link."""
+    case = world.salesforce.create("Case", {"Subject": NASTY, "Status": "New"})
+    incident = world.person("Ana Lopez").create_incident("Support P1", "Slow")
+    assert "pd-sf-rules" not in browser.get("/").text
+    world.airflow_url = "https://airflow.example/team"
+    try:
+        page = browser.get("/").text
+    finally:
+        world.airflow_url = ""
+    assert f'"https://airflow.example/team/pd-sf-rules/explain?record={case}"' in page
+    assert f'"https://airflow.example/team/pd-sf-rules/explain?incident={incident["id"]}"' in page
+    assert '"https://airflow.example/team/pd-sf-rules/activity"' in page
