@@ -242,6 +242,7 @@ LOG: dict[str, Wanted] = {
     "what led to something": Wanted(),
     "errors": Wanted(level="error"),
     "a record": Wanted(records=frozenset({"5007"}), level="debug"),
+    "a record's gist": Wanted(records=frozenset({"5007"})),
     "a pair in an integration": Wanted(
         integration="default", records=frozenset({"5007"}), incidents=frozenset({"P7"})
     ),
@@ -337,6 +338,30 @@ def test_a_queue_is_counted_from_what_is_open(grown: Ledger) -> None:
     with grown.begin() as c:
         events_plan = _plans(c, HOT["queue_of"])[0]
     assert "ix_events_pending" in events_plan, events_plan
+
+
+@pytest.mark.parametrize(
+    ("name", "indexes"),
+    [
+        ("log of a record's gist", ("ix_events_record", "ix_actions_record")),
+        ("log of a pair in an integration", ("_record", "_incident")),
+        ("log of a rule", ("ix_actions_rule", "ix_actions_first", "ix_attempts_rule")),
+        ("log of errors", ("ix_actions_planned", "ix_attempts_ended", "ix_actions_failed")),
+        ("log of waiting", ("ix_events_pending", "ix_actions_planned", "ix_actions_active")),
+        ("log of echo", ("ix_events_quiet",)),
+        ("log of matched", ("ix_events_matched",)),
+        ("log of unmatched", ("ix_events_unmatched",)),
+    ],
+)
+def test_each_part_of_the_log_is_read_by_what_is_asked(
+    grown: Ledger, name: str, indexes: tuple[str, ...]
+) -> None:
+    """Every statement goes by the narrowest index, not by time through everything of the integration."""
+    with grown.begin() as c:
+        plans = _plans(c, HOT[name])
+    assert plans
+    for plan in plans:
+        assert any(index in plan for index in indexes), plan
 
 
 def test_a_scan_would_be_noticed(grown: Ledger) -> None:

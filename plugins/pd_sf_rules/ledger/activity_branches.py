@@ -207,7 +207,7 @@ def _ranges(
         for name in names:
             yield [table.c.integration == name, *by_source]
         return
-    within = table.c.integration.in_(names)
+    within = _unindexed(table.c.integration).in_(names)
     for column, ids in (
         (table.c.record_id, wanted.records),
         (table.c.incident_id, wanted.incidents),
