@@ -1,6 +1,6 @@
 # A newcomer needs Python 3.11-3.13 and make; everything else is installed into .venv. Plain `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos lint format bench lock clean
+.PHONY: help install demo up setup test chaos lint format bench lock clean
 
 PORT ?= 8080
 KEEP ?=
@@ -23,6 +23,9 @@ demo: install ## the whole story against simulated Salesforce and PagerDuty (KEE
 
 up: install ## embedded Airflow against the connections in the environment or .env (PORT=8080)
 	@exec $(BIN)/python -m embedded --port "$(PORT)" $(ARGS)
+
+setup: install ## ask for both connections and write .env (overwrites nothing, shows no secret)
+	@exec $(BIN)/pdsf setup env
 
 test: install ## the whole test suite (ARGS="tests/unit -k name" for a part, WORKERS=0 in one process)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)

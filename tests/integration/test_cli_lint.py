@@ -154,6 +154,7 @@ def test_live_lint_finds_what_the_accounts_do_not_have(pdsf: Shell) -> None:
         (22, "unknown-picklist-value"),
         (24, "unknown-object"),
         (34, "missing-required"),
+        (34, "no-incident-id"),
     }
     hints = {one["line"]: one["hint"] for one in said.json["diagnostics"]}
     assert hints[10] == "Did you mean 'Priority'?"

@@ -1,6 +1,7 @@
-"""Set the two services up: PagerDuty's webhook, and the key pair for Salesforce's JWT bearer login.
+"""Set the two services up: `.env`, the key pair for Salesforce's JWT bearer login, PagerDuty's webhook.
 
 Examples:
+  pdsf setup env                                     ask for both connections, and write .env (0600)
   pdsf setup webhook --url https://airflow.example.com --write-env .env       subscribe; the secret goes into .env
   pdsf setup webhook --url https://airflow.example.com --write-file secret    ... into a file of its own (0600)
   pdsf setup webhook --check                         is it there, is it on, and does a ping arrive in the ledger?
@@ -14,13 +15,17 @@ PagerDuty tells the secret of a subscription once, when it is made. It is printe
 
 import argparse
 
-from pd_sf_rules.cli import setup_keypair, setup_webhook
+from pd_sf_rules.cli import setup_env, setup_keypair, setup_webhook
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the two things that can be set up, and their options."""
+    """Declare the things that can be set up, and their options."""
     things = parser.add_subparsers(required=True, metavar="WHAT", dest="what")
-    for name, module in (("webhook", setup_webhook), ("keypair", setup_keypair)):
+    for name, module in (
+        ("webhook", setup_webhook),
+        ("keypair", setup_keypair),
+        ("env", setup_env),
+    ):
         thing = things.add_parser(
             name,
             help=(module.__doc__ or "").splitlines()[0],

@@ -53,7 +53,11 @@ def objects_without(known: Iterable[cursors.Cursor]) -> list[str]:
 
 def without_field(name: str) -> str:
     """Say what it means that an object has no such field, and what helps."""
+    if name.casefold() == "case":
+        remedy = "Deploy salesforce/ to settle it exactly."
+    else:
+        remedy = "Give it the field that salesforce/ has for Case to settle it exactly."
     return (
         f"{name} has no unique external id {FIELD} that the sync's user may fill in: a creation whose answer was lost "
-        "is looked up by its values. Deploy salesforce/ to settle it exactly."
+        f"is looked up by its values. {remedy}"
     )
