@@ -146,8 +146,10 @@ def test_a_switched_off_subscription_is_told_and_switched_on(
     assert "The last one arrived at" in check["said"]
 
 
-def _doctor(pdsf: Shell) -> list[dict[str, Any]]:
-    checks: list[dict[str, Any]] = pdsf("status", "--doctor", "--json").json["checks"]
+def _doctor(pdsf: Shell, *options: str) -> list[dict[str, Any]]:
+    said = pdsf("status", "--doctor", "--json", *options)
+    assert said.out, said.err
+    checks: list[dict[str, Any]] = said.json["checks"]
     return checks
 
 
@@ -284,3 +286,50 @@ def test_the_key_pair_logs_in(pdsf: Shell, tmp_path: Path, monkeypatch: pytest.M
 def _salesforce(pdsf: Shell) -> dict[str, Any]:
     (one,) = [one for one in _doctor(pdsf) if one["name"] == "default: salesforce"]
     return one
+
+
+SALESFORCE, PAGERDUTY = "AIRFLOW_CONN_SALESFORCE_DEFAULT", NAME
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "said"),
+    [
+        (SALESFORCE, {"login": "nobody@acme.example"}, "pre-authorized"),
+        (SALESFORCE, {"extra.consumer_key": "another"}, "consumer_key"),
+        (SALESFORCE, {"extra.private_key": ""}, "private_key_file_path"),
+        (SALESFORCE, {"extra.login_url": "http://127.0.0.1:1"}, "Check the address"),
+        (SALESFORCE, {"extra.login_url": "http://example.com"}, "is not https"),
+        (PAGERDUTY, {"password": "another"}, "does not accept our key"),
+        (PAGERDUTY, {"password": ""}, "REST API key"),
+        (PAGERDUTY, {"extra.from_email": "nobody@acme.example"}, "from_email"),
+    ],
+)
+def test_the_doctor_names_each_wrong_step(
+    pdsf: Shell, monkeypatch: pytest.MonkeyPatch, name: str, wrong: dict[str, str], said: str
+) -> None:
+    """One thing is wrong in a connection: its side does not hold, and the sentence says what to mend."""
+    pdsf.world.clock.ahead = timedelta()
+    connection = json.loads(pdsf.world.sandbox.connections[name])
+    for path, value in wrong.items():
+        place = connection["extra"] if path.startswith("extra.") else connection
+        place[path.removeprefix("extra.")] = value
+    monkeypatch.setenv(name, json.dumps(connection))
+    broken = {one["name"]: one["said"] for one in _doctor(pdsf) if not one["ok"]}
+    side = "default: salesforce" if name == SALESFORCE else "default: pagerduty"
+    assert said in broken[side]
+    assert set(broken) == {side, "default: lag"}
+
+
+def test_the_doctor_knows_files_and_alerts(pdsf: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An integration file that cannot be used is named; that nobody would be alerted is said."""
+    pdsf.world.settings()
+    (pdsf.world.home / "integrations" / "eu.yaml").write_text("name: [broken")
+    checks = {one["name"]: one for one in _doctor(pdsf)}
+    assert checks["integration files"]["ok"] is False
+    assert "eu.yaml" in checks["integration files"]["said"]
+    assert "routing_key" in checks["default: alerts"]["said"]
+    connection = json.loads(pdsf.world.sandbox.connections[NAME])
+    del connection["extra"]["routing_key"]
+    monkeypatch.setenv(NAME, json.dumps(connection))
+    checks = {one["name"]: one for one in _doctor(pdsf, "--integration", "default")}
+    assert "Nobody is alerted" in checks["default: alerts"]["said"]

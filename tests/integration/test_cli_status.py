@@ -164,3 +164,15 @@ def test_a_ledger_that_cannot_be_opened(pdsf: Shell, monkeypatch: pytest.MonkeyP
         assert said.code == 1, command
         assert "secret" not in said.err
         assert len(said.err.splitlines()) == 1
+
+
+def test_a_broken_integration_file_stops_no_other(pdsf: Shell) -> None:
+    """The others are told as ever; the broken one is a problem, named with its file."""
+    pdsf.escalated()
+    pdsf.world.settings()
+    (pdsf.world.home / "integrations" / "eu.yaml").write_text("name: eu\npol_seconds: 3\n")
+    said = pdsf("status", "--json")
+    assert said.code == 3
+    assert [one["name"] for one in said.json["integrations"]] == ["default"]
+    (problem,) = said.json["problems"]
+    assert "eu.yaml: pol_seconds" in problem

@@ -11,6 +11,7 @@ Exit codes: 0 everything holds; 3 a connection, a ruleset or a check does not, o
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pd_sf_rules.cli.connecting import open_ledger_here
@@ -33,14 +34,16 @@ def run(options: argparse.Namespace) -> int:
     from pd_sf_rules.cli.connecting import connect  # noqa: PLC0415
     from pd_sf_rules.pipeline.doctor import checks  # noqa: PLC0415 - database imports are slow
     from pd_sf_rules.pipeline.status import status  # noqa: PLC0415
-    from pd_sf_rules.settings import load_integration, load_integrations  # noqa: PLC0415
+    from pd_sf_rules.settings import load_integration, usable_integrations  # noqa: PLC0415
 
-    wanted = list(load_integrations().values())
+    usable, broken = usable_integrations()
+    wanted = list(usable.values())
     if options.integration:
-        wanted = [load_integration(options.integration)]
+        wanted, broken = [load_integration(options.integration)], []
     ledger = open_ledger_here()
     try:
         found = status(ledger, wanted, connect)
+        found = replace(found, problems=[*map(str, broken), *found.problems])
         examined = checks(ledger, wanted, connect, found) if options.doctor else []
     finally:
         ledger.close()

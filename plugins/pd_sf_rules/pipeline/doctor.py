@@ -7,10 +7,10 @@ from pd_sf_rules.ledger import Ledger, maintenance
 from pd_sf_rules.pipeline.checks import Check
 from pd_sf_rules.pipeline.live_lint import NO_ID, lint_live
 from pd_sf_rules.pipeline.run import Connect
-from pd_sf_rules.pipeline.status import IntegrationState, Status, late_streams
+from pd_sf_rules.pipeline.status import ConnectionState, IntegrationState, Status, late_streams
 from pd_sf_rules.pipeline.webhooks import webhook_state
 from pd_sf_rules.rules.loader import load_folder
-from pd_sf_rules.settings import Integration, rulesets_folder
+from pd_sf_rules.settings import Integration, rulesets_folder, usable_integrations
 
 CLOCKS_APART = 60.0
 """Seconds. The cursors use the servers' clocks; leases and log-ins (a JWT lives 180 s) use this machine's."""
@@ -20,12 +20,13 @@ def checks(
     ledger: Ledger, integrations: Sequence[Integration], connect: Connect, found: Status
 ) -> list[Check]:
     """Return every check, in the order in which a person would mend what does not hold."""
-    told = [_ledger(ledger)]
+    told = [_ledger(ledger), *_files()]
     by_name = {one.name: one for one in integrations}
     for state in found.integrations:
         told += _connections(state)
         told.append(_lag(state))
         told.append(_webhook(ledger, by_name[state.name], connect))
+        told += _alerts(by_name[state.name], connect)
     told += _rules(integrations, connect)
     return told
 
@@ -38,6 +39,28 @@ def _webhook(ledger: Ledger, integration: Integration, connect: Connect) -> Chec
     except SyncError as error:
         return Check(name, False, str(error))
     return Check(name, state.ok, state.said)
+
+
+def _alerts(integration: Integration, connect: Connect) -> Iterator[Check]:
+    """Say whom a broken sync tells; nobody is a choice, but one to be made knowingly."""
+    try:
+        spec = connect(integration.pagerduty_conn_id)
+    except SyncError:
+        return  # told with the connection itself
+    told = "A broken sync alerts the service of the connection's routing_key."
+    silent = "Nobody is alerted when the sync breaks: give the connection the `routing_key` of a service of its own."
+    yield Check(f"{integration.name}: alerts", True, told if spec.text("routing_key") else silent)
+
+
+def _files() -> Iterator[Check]:
+    """Say which integration files cannot be used, and so have no DAGs."""
+    usable, broken = usable_integrations()
+    for error in broken:
+        yield Check("integration files", False, str(error))
+    if not broken:
+        yield Check(
+            "integration files", True, f"{len(usable)} in use: {', '.join(sorted(usable))}."
+        )
 
 
 def _ledger(ledger: Ledger) -> Check:
@@ -53,10 +76,16 @@ def _ledger(ledger: Ledger) -> Check:
 
 def _connections(state: IntegrationState) -> Iterator[Check]:
     for one in state.connections:
-        yield Check(f"{state.name}: {one.system}", one.ok, one.said)
+        yield Check(f"{state.name}: {one.system}", one.ok, _reached(one))
         if one.skew is not None and abs(one.skew) > CLOCKS_APART:
             said = f"This machine's clock is {abs(one.skew):.0f} s {'behind' if one.skew > 0 else 'ahead of'} it."
             yield Check(f"{state.name}: {one.system} clock", False, f"{said} Set it by NTP.")
+
+
+def _reached(one: ConnectionState) -> str:
+    if one.ok or one.conn_id in one.said:
+        return one.said
+    return f"{one.said} Check the address in connection '{one.conn_id}', and the way there (DNS, proxy, firewall)."
 
 
 def _lag(state: IntegrationState) -> Check:
