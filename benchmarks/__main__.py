@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import rules
+from benchmarks import pages, rules
 from benchmarks.engines import peers
 from benchmarks.table import show
 
@@ -13,6 +13,7 @@ def main() -> int:
     show(
         "Rules: one event against all rules, and how many times ours fits into it", rules.measure()
     )
+    show("Pages: from request to answer, on the server", pages.measure())
     if missing:
         sys.stdout.write(f"\nNot installed, so not measured: {', '.join(sorted(missing))}\n")
     return 0

@@ -17,11 +17,19 @@ RARE = ("Ruleset 4", "Rule 19")
 
 
 def seed(
-    ledger: Ledger, count: int, *, integration: str = "default", start: datetime = NOW
+    ledger: Ledger,
+    count: int,
+    *,
+    integration: str = "default",
+    start: datetime = NOW,
+    first: int = 0,
 ) -> None:
-    """Write `count` events, a second apart; one in ten matches a rule, one in a thousand fails for good."""
-    for first in range(0, count, BATCH):
-        numbers = range(first, min(first + BATCH, count))
+    """Write `count` events, a second apart; one in ten matches a rule, one in a thousand fails for good.
+
+    `first` is the number of the first one, where others were written before.
+    """
+    for at in range(first, first + count, BATCH):
+        numbers = range(at, min(at + BATCH, first + count))
         with ledger.begin() as c:
             _write(c, integration, start, numbers)
 
