@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, or_, select, update
+from sqlalchemy import Column, Connection, Row, or_, select, tuple_, update
 
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import links
@@ -106,6 +106,39 @@ def find_links(
         query = query.where(named)
     if integration is not None:
         query = query.where(links.c.integration == integration)
+    return [PastLink(_link(row), row.removed_at) for row in c.execute(query)]
+
+
+Place = tuple[datetime, str, str]
+"""Where a link stands among those of an integration: made when, record, incident."""
+
+
+def page_of_links(
+    c: Connection,
+    integration: str,
+    *,
+    removed: bool = False,
+    before: Place | None = None,
+    record_ids: Collection[str] = (),
+    incident_ids: Collection[str] = (),
+    limit: int = 50,
+) -> list[PastLink]:
+    """Return at most `limit` links in force (or removed ones), newest first, behind the place `before`.
+
+    `record_ids` and `incident_ids`: only those of any of either.
+    """
+    place = (links.c.created_at, links.c.record_id, links.c.incident_id)
+    gone = links.c.removed_at.is_not(None) if removed else links.c.removed_at.is_(None)
+    query = select(links).where(links.c.integration == integration, gone)
+    if record_ids or incident_ids:
+        query = query.where(
+            or_(
+                links.c.record_id.in_(list(record_ids)), links.c.incident_id.in_(list(incident_ids))
+            )
+        )
+    if before is not None:
+        query = query.where(tuple_(*place) < before)
+    query = query.order_by(*(column.desc() for column in place)).limit(limit)
     return [PastLink(_link(row), row.removed_at) for row in c.execute(query)]
 
 

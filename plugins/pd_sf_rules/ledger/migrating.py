@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 
 from pd_sf_rules.errors import ConfigError
 
-HEAD = "0009"
+HEAD = "0010"
 VERSION_TABLE = "ledger_version"
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x70647366  # "pdsf": one migration at a time in one PostgreSQL database

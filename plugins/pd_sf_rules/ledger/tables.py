@@ -210,6 +210,7 @@ links = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("removed_at", UtcDateTime),
     PrimaryKeyConstraint("integration", "object", "record_id", "incident_id"),
+    Index("ix_links_created", "integration", "created_at", "record_id", "incident_id"),
     Index("ix_links_record", "record_id", "integration"),
     Index("ix_links_incident", "incident_id", "integration"),
 )
@@ -310,6 +311,7 @@ runs = Table(
     Column("finished_at", UtcDateTime),
     PrimaryKeyConstraint("run_id", "integration", "direction"),
     Index("ix_runs_started", "started_at"),
+    Index("ix_runs_direction", "integration", "direction", "started_at"),
 )
 
 pauses = Table(
