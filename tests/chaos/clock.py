@@ -51,15 +51,18 @@ class VirtualClock:
         )
         for module in (apply, clock, waiting, token, login):
             monkeypatch.setattr(module, "time", time)
-        for module in (run, budgets):
+        for module in (run, budgets, clock):
             monkeypatch.setattr(module, "datetime", _Datetime(self))
 
 
 class _Datetime:
-    """Stands for the class `datetime` where only `now` is asked of it."""
+    """Stands for the class `datetime`, with this clock's `now`."""
 
     def __init__(self, ours: VirtualClock) -> None:
         self._ours = ours
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(datetime, name)
 
     def now(self, zone: Any) -> datetime:
         """Now, in `zone`."""

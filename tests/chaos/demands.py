@@ -7,7 +7,7 @@ each entry of a person on a linked incident has its effects exactly once.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -93,15 +93,36 @@ class Truth:
 
     cases: list[Case]
     incidents: list[Incident]
+    deleted: Mapping[str, str]
+    """The subjects of deleted Cases by their ids: of them nothing is demanded, but nothing may come twice either."""
+    asked_once: Counter[tuple[str, str]]
+    """What cannot be looked up afterwards: (incident id, what was asked for) and how often it was done."""
 
 
 def truth(sandbox: World) -> Truth:
     """Read both systems."""
     incidents = _incidents(sandbox)
+    cases, deleted = _cases(sandbox)
+    for row in sandbox.salesforce.records("CaseComment"):
+        by_us = row["CreatedById"] == sandbox.salesforce.person(API_USER).user_id
+        if row["ParentId"] in cases:
+            cases[row["ParentId"]].comments.append((row["CommentBody"], by_us))
+    by_title = {case.title: case for case in cases.values()}
+    for incident in incidents:
+        if incident.title in by_title:
+            by_title[incident.title].incidents.append(incident)
+    return Truth(list(cases.values()), incidents, deleted, _asked_once(sandbox))
+
+
+def _cases(sandbox: World) -> tuple[dict[str, Case], dict[str, str]]:
+    """Read the Cases that are there with their journals, and the subjects of those that are deleted, by id."""
     cases = {row["Id"]: Case(row["Id"], row) for row in sandbox.salesforce.records("Case")}
+    deleted: dict[str, str] = {}
     for change in sandbox.salesforce.changes():
         case = cases.get(change["id"])
         if case is None:
+            if change["operation"] == "create" and "Subject" in change["fields"]:
+                deleted[change["id"]] = str(change["fields"]["Subject"])
             continue
         fields = change["fields"]
         by_us = change["by"] == API_USER
@@ -111,14 +132,22 @@ def truth(sandbox: World) -> Truth:
             case.written.append(fields)
         elif not by_us and TOKEN in fields:
             case.edits.append(Edit(fields, str(fields[TOKEN]), change["at"]))
-    for row in sandbox.salesforce.records("CaseComment"):
-        by_us = row["CreatedById"] == sandbox.salesforce.person(API_USER).user_id
-        cases[row["ParentId"]].comments.append((row["CommentBody"], by_us))
-    by_title = {case.title: case for case in cases.values()}
-    for incident in incidents:
-        if incident.title in by_title:
-            by_title[incident.title].incidents.append(incident)
-    return Truth(list(cases.values()), incidents)
+    return cases, deleted
+
+
+def _asked_once(sandbox: World) -> Counter[tuple[str, str]]:
+    """Count the workflows, status updates and requests for responders that PagerDuty took."""
+    done: Counter[tuple[str, str]] = Counter()
+    for one in sandbox.traffic.requests("pagerduty", writes_only=True):
+        if not one.took_effect or (one.status or 200) >= 400:
+            continue
+        what = one.path.rstrip("/").rpartition("/")[2]
+        if what == "instances":
+            incident = one.body["incident_workflow_instance"]["incident"]["id"]
+            done[incident, what] += 1
+        elif what in {"status_updates", "responder_requests"}:
+            done[one.path.split("/")[2], f"{what}: {one.body['message']}"] += 1
+    return done
 
 
 def _incidents(sandbox: World) -> list[Incident]:
@@ -327,9 +356,12 @@ def _final(case: Case) -> list[str]:
 def _of_incidents(now: Truth) -> list[str]:
     """Each incident that a person opened by phone has one Case; every incident of ours has its Case."""
     subjects = Counter(case.title for case in now.cases)
+    gone = Counter(now.deleted.values())
     wrong = []
     for one in now.incidents:
         cases = subjects[one.title]
+        if one.title in gone:
+            continue
         demanded = 1 if one.ours or one.service == PHONE_SERVICE else 0
         if cases != demanded:
             wrong.append(f"incident {one.id} ({one.title}, {one.service}): {cases} Cases")
@@ -342,6 +374,7 @@ def _statuses(incident: Incident) -> list[str]:
     ours = Counter(e.type for e in incident.log if e.ours)
     odd = set(ours) - {
         "trigger", "assign", "acknowledge", "resolve", "annotate", "priority_change", "notify",
+        "status_update", "responder_request",
     }  # fmt: skip
     return [f"incident {incident.id}: our user did {sorted(odd)}"] if odd else []
 
@@ -371,6 +404,12 @@ def repeated(now: Truth) -> list[str]:
                 f"incident {one.id}: {done[word]} x {word}, asked {times} x"
                 for word, times in asked.items()
                 if done[word] > times
+            ]
+            escalated = sum(e.fields.get("Status") == "Escalated" for e in case.edits)
+            wrong += [
+                f"incident {one.id}: {times} x {what}"
+                for (incident_id, what), times in now.asked_once.items()
+                if incident_id == one.id and times > (escalated if what == "instances" else 1)
             ]
     return wrong
 

@@ -40,6 +40,7 @@ class People:
             self._comment, self._comment, self._reason, self._late_commit, self._touch,
             self._new_incident, self._acknowledge, self._acknowledge, self._resolve,
             self._note, self._note, self._priority, self._urgency, self._reassign, self._reopen,
+            self._escalate, self._delete,
         ]  # fmt: skip
         if not self.cases:
             acts = [self._new_case]
@@ -83,6 +84,8 @@ class People:
 
     def _case(self) -> str:
         known = {one["Id"] for one in self.sandbox.salesforce.records("Case")}
+        if not known:
+            raise ApiError(400, "NOTHING", "there is no Case any more")
         return str(self.rng.choice(sorted(known)))
 
     def _write(self, **fields: Any) -> str:
@@ -99,6 +102,17 @@ class People:
 
     def _status(self) -> str:
         return self._write(Status=self.rng.choice(("Working", "Working", "Closed", "Escalated")))
+
+    def _escalate(self) -> str:
+        return self._write(Status="Escalated")
+
+    def _delete(self) -> str | None:
+        """Now and then a Case goes, with its comments; its incidents stay."""
+        if self.rng.random() < 0.7:
+            return None
+        case_id = self._case()
+        self.sandbox.salesforce.delete(case_id, by=self.rng.choice(AGENTS))
+        return f"Case {case_id} is deleted"
 
     def _reason(self) -> str:
         return self._write(Reason=self.rng.choice(("Breakdown", "Performance", "Other")))

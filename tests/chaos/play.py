@@ -1,14 +1,15 @@
 """One seed: people act while passes meet faults, kills and each other; then calm, and silence."""
 
 import random
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from random import Random
 
+from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import Ledger
 from pd_sf_rules.pipeline.opening import open_run
-from pd_sf_rules.pipeline.run import Direction
+from pd_sf_rules.pipeline.run import Direction, Run
 from pd_sf_rules.pipeline.sync import sync
 from pd_sf_rules.settings import load_integration
 from sandbox.world import World
@@ -18,8 +19,8 @@ from tests.chaos.people import People
 from tests.chaos.steps import ELSEWHERE, HERE, Killed, Process, Steps, Turns
 
 DIRECTIONS: tuple[Direction, ...] = ("salesforce", "pagerduty", "notes")
-CALM_PASSES = 8
-SKEWS = (0.0, 0.0, 45.0, -45.0, 100.0, -100.0)
+CALM_PASSES = 10
+SKEWS = (0.0, 0.0, 45.0, -100.0, 290.0, -290.0)
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class Play:
     shuffled: bool = False
     rng: Random = field(init=False)
     people: People = field(init=False)
+    locks: list[ExitStack] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
@@ -56,6 +58,7 @@ class Play:
                 self._two_passes()
             else:
                 self._pass(self._process(), self._some_directions())
+            self._unlock()
             self.clock.pass_(self.rng.choice((0.0, 1.0, 6.0, 130.0)))
         self._calm()
         self._silence()
@@ -65,6 +68,7 @@ class Play:
         self.sandbox.salesforce.faults.set(skew_seconds=offsets[0])
         self.sandbox.pagerduty.clock_offset = type(self.clock() - self.clock())(seconds=offsets[1])
         self.story.append(f"clocks are off by {offsets} s (Salesforce, PagerDuty)")
+        self.story.append(f"the servers' habits: {troubles.habits(self.sandbox, self.rng)}")
         self._pass(self.steps.new_process())
         self.clock.pass_(2)
 
@@ -73,6 +77,12 @@ class Play:
         plan: dict[int, Callable[[str], None]] = {}
         for _ in range(self.rng.choice((0, 0, 1, 2))):
             plan[self.rng.randint(1, 90)] = self._people_act
+        if self.rng.random() < 0.1 and self.ledger.name.startswith("sqlite"):
+            first, points = self.rng.randint(1, 90), self.rng.randint(1, 20)
+            locked = ExitStack()
+            plan[first] = lambda name: self._lock(name, locked)
+            plan[first + points] = lambda _: locked.close()
+            self.locks.append(locked)
         if self.rng.random() < 0.45:
             plan[self.rng.randint(1, self.rng.choice((40, 100, 200)))] = self._kill
         place = ELSEWHERE if self.rng.random() < 0.15 else HERE
@@ -92,15 +102,39 @@ class Play:
         self.story.append(f"    KILLED {name}")
         raise Killed
 
+    def _lock(self, name: str, locked: ExitStack) -> None:
+        self.story.append(f"    the ledger is LOCKED {name}")
+        locked.enter_context(troubles.ledger_locked(self.ledger))
+
+    def _unlock(self) -> None:
+        for one in self.locks:
+            one.close()
+        self.locks.clear()
+
     def _pass(self, process: Process, directions: tuple[Direction, ...] = DIRECTIONS) -> None:
         self.story.append(f"pass {process.pid} {process.place} {'+'.join(directions)}")
         # A ledger's engine holds compiled statements and connections, no state: all passes share one.
+        integration = load_integration("default")
         with suppress(Killed), self.steps.running(process):
-            for direction in directions:
-                with open_run(load_integration("default"), self.ledger) as one:
-                    told, error = sync(one, direction)
-                counts = {k: v for k, v in told["counts"].items() if v}
-                self.story.append(f"    {process.pid} {direction}: {counts} {error or ''}")
+            try:
+                if directions == DIRECTIONS:
+                    with open_run(integration, self.ledger) as one:
+                        self._directions(process, one, directions)
+                    return
+                for direction in directions:
+                    with open_run(integration, self.ledger) as one:
+                        self._directions(process, one, (direction,))
+            except SyncError as error:  # as `pdsf sync` ends: with a sentence
+                self.story.append(f"    {process.pid} ends: {error}")
+
+    def _directions(self, process: Process, one: Run, directions: Sequence[Direction]) -> None:
+        """Go as `pdsf sync` does: clients and log-ins are shared, each direction has its own lineage."""
+        of_all = one.id
+        for direction in directions:
+            one.id = f"{of_all}-{direction}"
+            told, error = sync(one, direction)
+            counts = {k: v for k, v in told["counts"].items() if v}
+            self.story.append(f"    {process.pid} {direction}: {counts} {error or ''}")
 
     def _two_passes(self) -> None:
         turns = Turns(Random(self.rng.random()))
@@ -133,9 +167,7 @@ class Play:
 
     def _silence(self) -> None:
         before = self.sandbox.traffic.last_number()
-        for _ in range(2):  # the last calm pass was the first that wrote nothing
-            self._pass(self.steps.new_process())
-            self.clock.pass_(6)
+        self._pass(self.steps.new_process())  # the last calm pass was the first that wrote nothing
         written = self._writes_after(before)
         assert not written, f"written in silence: {written}"
 

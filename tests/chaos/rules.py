@@ -17,6 +17,8 @@ TOLD = (
     "priority_change",
     "urgency_change",
 )
+WORKFLOW, WORKFLOW_ID = "Customer comms", "PWCOMMS"
+HELPER = "ben@acme.example"
 PRIORITIES = {"Breakdown": "P1", "Performance": "P2"}
 
 PAGING = f"""\
@@ -66,6 +68,24 @@ rules:
     when: {{field: Case.Reason, operation: changed_to, value: Performance}}
     actions:
       - set_priority: {{priority: P2}}
+  - name: Escalated
+    object: Case
+    run_on: salesforce
+    when: {{field: Case.Status, operation: changed_to, value: Escalated}}
+    actions:
+      - run_incident_workflow: {{workflow: {WORKFLOW}}}
+  - name: Told
+    object: Case
+    run_on: salesforce
+    when: {{field: Case.Status, operation: changed_to, value: Escalated}}
+    actions:
+      - publish_status_update: {{message: "Escalated at {{{{ record.{TOKEN} }}}}"}}
+  - name: Help
+    object: Case
+    run_on: salesforce
+    when: {{field: Case.Status, operation: changed_to, value: Escalated}}
+    actions:
+      - add_responders: {{users: [{HELPER}], message: "Escalated at {{{{ record.{TOKEN} }}}}"}}
 """
 
 MIRRORING = f"""\

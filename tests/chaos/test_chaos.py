@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,14 @@ pytest_plugins = ["tests.integration.ledger_databases"]
 
 SEED = os.environ.get("PDSF_CHAOS_SEED")
 FIRST = int(os.environ.get("PDSF_CHAOS_FIRST", "0"))
-SEEDS = range(FIRST, FIRST + int(os.environ.get("PDSF_CHAOS_SEEDS", "60")))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("PDSF_CHAOS_SEEDS", "200")))
+HALF = int(os.environ.get("PDSF_CHAOS_HALF", "0"))  # 1 in the process that plays every other seed
 POSTGRES_SEEDS = 3
 KILLED_SEEDS = 2
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
-CHOSEN = [int(SEED)] if SEED else list(SEEDS)
+CHOSEN = [int(SEED)] if SEED else list(SEEDS)[HALF::2]
+OTHER_HALF_SECONDS = 3600.0
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,8 @@ def opened(migrated_file: Path) -> Iterator[Ledger]:
     """A ledger whose file is replaced for each seed: its compiled statements serve them all."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         shutil.copy(migrated_file, f"{folder}/ledger.db")
-        ledger = open_ledger(f"sqlite:///{folder}/ledger.db")
+        # Nobody waits long for a ledger that the play locks.
+        ledger = open_ledger(f"sqlite:///{folder}/ledger.db?timeout=0.02")
         yield ledger
         ledger.close()
 
@@ -110,17 +114,29 @@ def _left_over(ledger: Ledger, now: demands.Truth) -> list[str]:
             *events.pending_events(c, "default", "salesforce"),
             *events.pending_events(c, "default", "pagerduty"),
         ]
+    there = {pair for pair in there if pair[0] not in now.deleted}
     wrong = [f"not linked: {pair}" for pair in demands.links_wanted(now) - there]
     wrong += [f"linked: {pair}" for pair in there - demands.links_wanted(now)]
     wrong += [f"not judged: {one.id}" for one in waiting]
     wrong += [
         f"left in the outbox: {one.state} {one.kind} {one.event_id} {one.error_kind} {one.message}"
         for one in still
-        if one.kind not in kinds.NOTE_COPIES
-        or one.record_id in linked_cases
-        or one.incident_id in linked_incidents
+        if not _is_left_to_a_person(one)
+        and (
+            one.kind not in kinds.NOTE_COPIES
+            or one.record_id in linked_cases
+            or one.incident_id in linked_incidents
+        )
     ]
     return wrong
+
+
+def _is_left_to_a_person(action: actions.StoredAction) -> bool:
+    """Say whether this is a lost answer that nobody can look up: it fails in plain sight, and is not sent again."""
+    asked_once = {"run_incident_workflow", "publish_status_update", "add_responders"}
+    return (
+        action.kind in asked_once and action.state == "failed" and "no way to ask" in action.message
+    )
 
 
 def _set_up(
@@ -159,7 +175,38 @@ def _play(
         raise
 
 
+@dataclass(frozen=True, slots=True)
+class OtherHalf:
+    """A process that plays every other seed, and where it writes what it says."""
+
+    process: subprocess.Popen[str]
+    output: Path
+
+
+@pytest.fixture(scope="module")
+def other_half(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherHalf | None]:
+    """A process that plays every other seed meanwhile, on another core; None where there is nothing for it to do."""
+    if SEED or HALF or not SEEDS[1:]:
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("other_half")
+    command = [sys.executable, "-m", "pytest", __file__, "-k", "is_lost", "-q", "--no-header"]
+    with (folder / "output").open("w") as output:
+        process = subprocess.Popen(
+            [*command, "-p", "no:cacheprovider", f"--basetemp={folder / 'own'}"],
+            env=os.environ | {"PDSF_CHAOS_HALF": "1"},
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    yield OtherHalf(process, folder / "output")
+    process.kill()
+    process.wait()
+
+
 @pytest.mark.parametrize("seed", CHOSEN)
+@pytest.mark.usefixtures("other_half")
 def test_nothing_is_lost_and_nothing_happens_twice(
     seed: int,
     sandbox: World,
@@ -170,6 +217,17 @@ def test_nothing_is_lost_and_nothing_happens_twice(
 ) -> None:
     """After any mixture of actions, faults and kills: each effect once, both sides in step, then silence."""
     _play(seed, sandbox, clock, monkeypatch, tmp_path, sqlite_ledger)
+
+
+def test_nothing_happens_twice_in_the_other_half(other_half: OtherHalf | None) -> None:
+    """The seeds that another process played meanwhile: a failing one says how to replay it."""
+    if other_half is None:
+        assert SEED or HALF or len(SEEDS) == 1
+        return
+    code = other_half.process.wait(OTHER_HALF_SECONDS)
+    said = other_half.output.read_text()
+    assert code == 0, said
+    assert f"{len(SEEDS[1::2])} passed" in said
 
 
 @pytest.mark.parametrize("seed", CHOSEN[:POSTGRES_SEEDS])

@@ -1,7 +1,13 @@
 """Random faults of the network, the servers, the org and the log; and calm."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
+from typing import Any
 
+from pd_sf_rules.ledger import Ledger
+from sandbox.habits import ERRORS, STAMPS
 from sandbox.pagerduty.state import LogEntryFaults
 from sandbox.salesforce.planned import Refusal
 from sandbox.world import World
@@ -15,8 +21,13 @@ TRANSPORT = (
     "reset_before",
     "reset_after",
     "malformed_json",
+    "html_done",
+    "empty_done",
+    "cut_off",
+    "request_limit",
+    "row_locked",
 )
-LOST = ("timeout_after", "reset_after", "malformed_json")
+LOST = ("timeout_after", "reset_after", "malformed_json", "html_done", "empty_done", "cut_off")
 LOCKED = "unable to obtain exclusive access to this record"
 
 
@@ -43,15 +54,18 @@ def plan(sandbox: World, rng: Random, story: list[str]) -> None:
 
 def _transport(sandbox: World, rng: Random) -> str:
     kinds = rng.choice((TRANSPORT, LOST, LOST, (rng.choice(TRANSPORT),), ("unauthorized",)))
-    once = kinds == ("unauthorized",)
+    refused = kinds == ("unauthorized",)
     members = {
         "system": rng.choice(("salesforce", "pagerduty", None)),
         "method": rng.choice(("POST|PUT|PATCH", "POST|PUT|PATCH", "GET", ".*")),
         "after": rng.randrange(6),
-        "times": 1 if once else rng.choice((1, 2, 5, None)),
-        "probability": 1.0 if once else rng.choice((0.15, 0.5, 1.0)),
+        # Refused once, or until somebody mends the connection.
+        "times": rng.choice((1, None)) if refused else rng.choice((1, 2, 5, None)),
+        "probability": 1.0 if refused else rng.choice((0.15, 0.5, 1.0)),
         "seconds": 0.005,
-        "status": rng.choice((500, 502, 503)),
+        "status": rng.choice((403, 404, 503))
+        if kinds == ("html",)
+        else rng.choice((500, 502, 503)),
         "headers": rng.random() < 0.7,
         "reset_seconds": rng.choice((1, 3)),
     }
@@ -71,6 +85,35 @@ def _refusal(sandbox: World, rng: Random) -> str:
     )
     sandbox.salesforce.faults.refuse(refusal)
     return str(refusal)
+
+
+def habits(sandbox: World, rng: Random) -> dict[str, Any]:
+    """Let the servers speak in some way that their contracts allow; return which."""
+    chosen: dict[str, Any] = {
+        "date": rng.choice(("own", "own", "none")),
+        "limits": rng.random() < 0.7,
+        "stamps": rng.choice(STAMPS),
+        "errors": rng.choice(ERRORS),
+        "more": rng.random() < 0.8,
+        "total": rng.random() < 0.8,
+        "page": rng.choice((7, 25, 100)),
+        "included": rng.random() < 0.8,
+    }
+    sandbox.habits.set(chosen)
+    return chosen
+
+
+@contextmanager
+def ledger_locked(ledger: Ledger) -> Iterator[None]:
+    """Another program holds the ledger's file for longer than anybody waits for it."""
+    path = str(ledger._writer.url.database)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
 
 
 def calm(sandbox: World) -> None:
