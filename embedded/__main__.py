@@ -16,6 +16,7 @@ from pd_sf_rules.errors import SettingsError
 
 _SHORT = {
     "api-server": "api",
+    "task-server": "tasks",
     "scheduler": "scheduler",
     "dag-processor": "dags",
     "triggerer": "triggers",

@@ -12,14 +12,23 @@ from pathlib import Path
 from embedded.errors import EmbeddedAirflowError
 from embedded.sessions import end_sessions
 
-# --skip-serve-logs: the api-server reads the same folder, and two embedded Airflows would fight
-# for the log server's port.
-COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "api-server": ("-m", "airflow", "api-server"),
-    "scheduler": ("-m", "airflow", "scheduler", "--skip-serve-logs"),
-    "dag-processor": ("-m", "airflow", "dag-processor"),
-    "triggerer": ("-m", "airflow", "triggerer", "--skip-serve-logs"),
-}
+
+def commands(task_port: int) -> dict[str, tuple[str, ...]]:
+    """What Python is to run, by component. `task_port` is where tasks find the api-server of their own."""
+    # --skip-serve-logs: the api-server reads the same folder, and two embedded Airflows would fight
+    # for the log server's port.
+    return {
+        "api-server": ("-m", "airflow", "api-server", "--apps", "core"),
+        "task-server": (
+            *("-m", "airflow", "api-server", "--apps", "execution"),
+            *("--port", str(task_port)),
+        ),
+        "scheduler": ("-m", "airflow", "scheduler", "--skip-serve-logs"),
+        "dag-processor": ("-m", "airflow", "dag-processor"),
+        "triggerer": ("-m", "airflow", "triggerer", "--skip-serve-logs"),
+    }
+
+
 _LONGEST_PAUSE = 30.0
 _STEADY_AFTER = 60.0
 
@@ -50,7 +59,7 @@ class Components:
         logs: Path,
         cwd: Path,
         on_line: LineSink,
-        commands: Mapping[str, tuple[str, ...]] = COMMANDS,
+        commands: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._environ = dict(environ)
         self._logs = logs

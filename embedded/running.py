@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from embedded import database
-from embedded.components import Components, LineSink
+from embedded.components import Components, LineSink, commands
 from embedded.errors import EmbeddedAirflowError
 from embedded.home import USERNAME, held, passwords_file, read_secrets
 from embedded.rest import AirflowApi
-from embedded.tuning import HOST, Folders, environment
+from embedded.tuning import HOST, Folders, Ports, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 _NEEDED = ("metadatabase", "scheduler", "triggerer", "dag_processor")
@@ -47,30 +47,30 @@ def running_airflow(
 
     `env` is added to the environment of this process: connections, PDSF_* and AIRFLOW__* variables.
     `port` 0 takes a free one. `on_line(component, line)` is given every line that a component
-    writes; they are also in `home/logs/COMPONENT.log`. Gives the Airflow once all four components
+    writes; they are also in `home/logs/COMPONENT.log`. Gives the Airflow once all components
     say that they are healthy. When the block ends, every process started here has ended. Raises
     EmbeddedAirflowError when the home or the port is taken, or a component does not come up in
     `timeout` seconds.
     """
     started = time.monotonic()
     home = home.resolve()
-    address = free_port() if port == 0 else require_free(port)
+    ports = Ports(free_port() if port == 0 else require_free(port), free_port())
     with held(home) as lock:
         secrets = read_secrets(home)
         environ = environment(
             Folders(home, dags_folder.resolve(), plugins_folder.resolve()),
             secrets,
             passwords_file(home, secrets.password),
-            address,
+            ports,
             {**os.environ, **(env or {})},
         )
         database.prepare(home, environ, ROOT / ".run" / "templates")
-        components = Components(environ, home / "logs", ROOT, on_line)
+        components = Components(environ, home / "logs", ROOT, on_line, commands(ports.tasks))
         try:
             components.start(lock=lock)
-            url = f"http://{HOST}:{address}"
+            url = f"http://{HOST}:{ports.api}"
             with RunningAirflow(url, secrets.password, home, components, 0.0) as airflow:
-                _wait_until_healthy(airflow, timeout)
+                _wait_until_healthy(airflow, ports.tasks, timeout)
                 airflow.startup_seconds = time.monotonic() - started
                 yield airflow
         finally:
@@ -97,12 +97,18 @@ def require_free(port: int) -> int:
     return port
 
 
-def _wait_until_healthy(airflow: RunningAirflow, timeout: float) -> None:
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _wait_until_healthy(airflow: RunningAirflow, task_port: int, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while True:
         airflow.components.require_alive()
         health = airflow.health()
         missing = [name for name in _NEEDED if health.get(name) != "healthy"]
+        missing += [] if _listens(task_port) else ["task-server"]
         if not missing:
             return
         if time.monotonic() > deadline:

@@ -36,6 +36,14 @@ PRELOADED = (
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """Where people and programs find the api-server, and where tasks find theirs."""
+
+    api: int
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Folders:
     """Where an embedded Airflow finds what it runs and keeps what it writes."""
 
@@ -45,7 +53,7 @@ class Folders:
 
 
 def environment(
-    folders: Folders, secrets: Secrets, passwords: Path, port: int, inherited: Mapping[str, str]
+    folders: Folders, secrets: Secrets, passwords: Path, ports: Ports, inherited: Mapping[str, str]
 ) -> dict[str, str]:
     """The variables that every component is started with.
 
@@ -54,7 +62,7 @@ def environment(
     database, address, secrets).
     """
     chosen = {**_tuning(), **inherited}
-    chosen.update(_identity(folders, secrets, passwords, port))
+    chosen.update(_identity(folders, secrets, passwords, ports))
     path = [str(LOCAL_SETTINGS), inherited.get("PYTHONPATH", "")]
     chosen["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
     # Tasks talk to the api-server on this machine: not through a proxy.
@@ -64,8 +72,8 @@ def environment(
     return chosen
 
 
-def _identity(folders: Folders, secrets: Secrets, passwords: Path, port: int) -> dict[str, str]:
-    url = f"http://{HOST}:{port}"
+def _identity(folders: Folders, secrets: Secrets, passwords: Path, ports: Ports) -> dict[str, str]:
+    url = f"http://{HOST}:{ports.api}"
     return {
         "AIRFLOW_HOME": str(folders.home),
         # A person's own airflow.cfg must not leak in, nor ours out.
@@ -82,10 +90,11 @@ def _identity(folders: Folders, secrets: Secrets, passwords: Path, port: int) ->
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USERNAME}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        # In a process of its own: see docs/adr/0003-embedded-airflow.md.
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{ports.tasks}/execution/",
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__HOST": HOST,
-        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__PORT": str(ports.api),
         "AIRFLOW__API__SECRET_KEY": secrets.api_secret_key,
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.jwt_secret,
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folders.home / "logs"),
@@ -108,8 +117,7 @@ def _tuning() -> dict[str, str]:
         # A hop from task to task waits for the scheduler to look again.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-        # After a scheduler or a task was killed its runs go on within half a minute; by default after five minutes.
-        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+        # After a scheduler or a task was killed its runs go on within a minute; by default after five.
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",

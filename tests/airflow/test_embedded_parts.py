@@ -17,7 +17,7 @@ from embedded.home import Secrets, held, read_secrets, write_private
 from embedded.rest import wait_until
 from embedded.running import free_port, require_free
 from embedded.sessions import end_sessions, members
-from embedded.tuning import LOCAL_SETTINGS, Folders, environment
+from embedded.tuning import LOCAL_SETTINGS, Folders, Ports, environment
 
 SECRETS = Secrets("pass-word", "fernet", "jwt-secret", "api-secret")
 
@@ -25,7 +25,7 @@ SECRETS = Secrets("pass-word", "fernet", "jwt-secret", "api-secret")
 def tuned(inherited: dict[str, str], home: Path = Path("/home-of-airflow")) -> dict[str, str]:
     """The environment of a component, given what the caller has."""
     folders = Folders(home, Path("/some/dags"), Path("/some/plugins"))
-    return environment(folders, SECRETS, home / "passwords.json", 8081, inherited)
+    return environment(folders, SECRETS, home / "passwords.json", Ports(8081, 8082), inherited)
 
 
 def test_connections_reach_the_components() -> None:

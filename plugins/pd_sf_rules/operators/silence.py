@@ -8,10 +8,12 @@ from airflow.sdk import Context
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowRuntimeError
 
+from pd_sf_rules.errors import RetryableError
 from pd_sf_rules.policies import dag_id
 from pd_sf_rules.rules.loader import load_folder
 from pd_sf_rules.settings import Integration, rulesets_folder
 
+MONITOR = "/api/v2/monitor/health"
 PATIENCE_SECONDS = 10.0
 WITHOUT = {
     "scheduler": "no run is started",
@@ -24,28 +26,37 @@ WITHOUT = {
 def dead_components() -> Iterator[str]:
     """Yield a sentence for each component of Airflow whose heartbeat is missing.
 
-    They are asked for at the api-server that the task talks to anyway, by the one call that needs no login. Not told
-    there: a component that was never started. What runs this is alive: a dead scheduler is seen only where there are
-    several, or it hangs.
+    Asked at the api-server by the one call that needs no login. Not told there: a component that was never started.
+    What runs this is alive: a dead scheduler is seen only where there are several, or it hangs.
     """
-    server = (
-        str(conf.get("core", "execution_api_server_url")).rstrip("/").removesuffix("/execution")
-    )
-    address = f"{server}/api/v2/monitor/health"
     try:
-        with requests.Session() as session:
-            session.trust_env = False  # the task reaches the same server without a proxy
-            answer = session.get(address, timeout=PATIENCE_SECONDS)
-            answer.raise_for_status()
-            told = answer.json()
-    except (requests.RequestException, ValueError) as error:
-        yield f"Airflow does not tell which of its components are alive ({address}: {error})."
+        told = _monitored()
+    except RetryableError as error:
+        yield f"Airflow does not tell which of its components are alive: {error}"
         return
     for name, what in WITHOUT.items():
         found = told.get(name) or {}
         if found.get("status") == "unhealthy":
             last = found.get(f"latest_{name}_heartbeat") or "never"
             yield f"Airflow's {name} is dead (last sign of life: {last}): {what}. Start it again."
+
+
+def _monitored() -> dict[str, Any]:
+    """Return what the api-server tells: at the address that tasks use, else (an `execution` server) at the UI's."""
+    of_tasks = str(conf.get("core", "execution_api_server_url", fallback="")).rstrip("/")
+    of_people = str(conf.get("api", "base_url", fallback="")).rstrip("/")
+    said = "no address is configured."
+    for server in filter(None, (of_tasks.removesuffix("/execution"), of_people)):
+        try:
+            with requests.Session() as session:
+                session.trust_env = False  # the task reaches the same server without a proxy
+                answer = session.get(f"{server}{MONITOR}", timeout=PATIENCE_SECONDS)
+                answer.raise_for_status()
+                found: dict[str, Any] = answer.json()
+                return found
+        except (requests.RequestException, ValueError) as error:
+            said = f"{server}{MONITOR}: {error}"
+    raise RetryableError(said)
 
 
 def silent_dags(context: Context, integration: Integration) -> Iterator[str]:
