@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.airflow.sync_world import PATIENT, SHARED, SyncWorld, eventually, usual_rules
-from tests.integration.pipeline_world import PAGE_NEW, event_is, mirror
+from tests.integration.pipeline_world import PAGE_NEW, event_is, mirror, rule
 
 pytestmark = pytest.mark.xdist_group(SHARED)
 
@@ -84,6 +84,25 @@ def test_replay_begins_with_a_dry_run(world: SyncWorld) -> None:
     nameless = world.airflow.trigger("replay", {})
     assert world.airflow.wait_for_run("replay", nameless, timeout=PATIENT) == "failed"
     assert "names nothing to replay" in world.task_log("replay", nameless, "try_again")
+
+
+def test_recorded_events_are_judged_again_by_todays_rules(world: SyncWorld) -> None:
+    """A rule that was added later does what it says about yesterday's Cases: shown first, then done, then done with."""
+    sides = world.sides
+    case_id = sides.case("Nobody minded", Priority="Medium")
+    world.by_hand(TO_PAGERDUTY)
+    medium = {"field": "Case.Priority", "operation": "equals", "value": "Medium"}
+    late = rule("Late", medium, {"update_record": {"fields": {"Status": "Escalated"}}})
+    sides.rules(PAGE_FEW, ACKED, late)
+    form = {"since": "2026-01-01T00:00:00Z", "reevaluate": True}
+    state, told = result(world, "replay", "try_again", **form)
+    assert (state, told["dry_run"]) == ("success", True)
+    assert case_id in {one["record"] for one in told["actions"]}
+    assert sides.record(case_id)["Status"] == "New"
+    state, _ = result(world, "replay", "try_again", **form, dry_run=False)
+    assert (state, sides.record(case_id)["Status"]) == ("success", "Escalated")
+    assert result(world, "replay", "try_again", **form)[1]["count"] == 0
+    sides.rules(PAGE_FEW, ACKED)
 
 
 def test_reconcile_reports(world: SyncWorld) -> None:

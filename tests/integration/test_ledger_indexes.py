@@ -21,6 +21,8 @@ from pd_sf_rules.ledger import (
     rulesets,
     runs,
     snapshots,
+    storms,
+    waiting,
 )
 from pd_sf_rules.ledger.activity import Wanted
 from pd_sf_rules.ledger.activity_branches import OUTCOMES, branches, integrations_in, rules_in
@@ -173,6 +175,13 @@ def grown(
 LINK = Link("default", "Case", "5007", "P7", "", NOW)
 IDS = [f"event-{n}" for n in range(40)]
 
+
+def _due(c: Connection, after: waiting.Place | None = None) -> object:
+    return waiting.due_actions(
+        c, "default", "salesforce", now=NOW, eager=True, released=False, after=after, limit=100
+    )
+
+
 HOT: dict[str, Callable[[Connection], object]] = {
     "pending_events": lambda c: events.pending_events(c, "default", "salesforce", limit=100),
     "known_ids": lambda c: events.known_ids(c, IDS),
@@ -211,6 +220,30 @@ HOT: dict[str, Callable[[Connection], object]] = {
     "actions of an incident": lambda c: actions.find_actions(c, incident_id="P7", limit=5),
     "actions of a run": lambda c: actions.find_actions(c, run_id="run-7"),
     "latest actions": lambda c: actions.find_actions(c, integration="default", limit=5),
+    "failed for their ruleset's sake": lambda c: actions.open_actions(
+        c, "default", state="failed", error_kind="config"
+    ),
+    "due_actions": _due,
+    "due behind a place": lambda c: _due(c, after=(later(5), 5, 0, "x")),
+    "open_actions_of": lambda c: waiting.open_actions_of(
+        c, "default", records=["5007", "5008"], incidents=["P7", "P8"]
+    ),
+    "claimants": lambda c: waiting.claimants(c, "default"),
+    "next_try": lambda c: waiting.next_try(
+        c, "default", "salesforce", now=NOW, but={"unlinked"}, paused={"x"}
+    ),
+    "due_tries": lambda c: waiting.due_tries(c, "default", now=NOW),
+    "count_waiting": lambda c: waiting.count_waiting(c, "default", "salesforce"),
+    "counts_of_run": lambda c: waiting.counts_of_run(c, "default", "run-7", "salesforce"),
+    "actions_of_run": lambda c: actions.actions_of_run(c, "default", "run-7", limit=201),
+    "failed_for_good": lambda c: waiting.failed_for_good(c, "default", "run-7", held="held"),
+    "doubtful_actions": lambda c: actions.doubtful_actions(c, "default", kind="create_incident"),
+    "went_out_lately": lambda c: storms.went_out_lately(
+        c, "default", since=later(15_000), records=["5007"], incidents=["P7"]
+    ),
+    "held_ids": lambda c: storms.held_ids(c, "default", "x / y", limit=5),
+    "held_counts": lambda c: storms.held_counts(c, "default"),
+    "storms_of_run": lambda c: storms.storms_of_run(c, "default", "run-7"),
     "links_of_records": lambda c: links.links_of_records(c, "default", ["5007", "5008"]),
     "links_of_incidents": lambda c: links.links_of_incidents(c, "default", ["P7", "P8"]),
     "links of all time": lambda c: links.find_links(c, record_ids=["5007"], incident_ids=["P7"]),
@@ -265,6 +298,12 @@ HOT |= {
     "hits": lambda c: hits(c, [("x", "x"), ("y", "y")], [later(19_900)]),
     "tally": lambda c: tally(c, "default", [later(0), later(100), later(200)]),
     "queue_of": lambda c: queue_of(c, "default"),
+    "page_of_links": lambda c: links.page_of_links(
+        c, "default", before=(later(15_000), "5007", "P7"), limit=5
+    ),
+    "last run of a direction": lambda c: runs.recent_runs(
+        c, integration="default", direction="reconcile", limit=5
+    ),
 }
 SMALL = {"cursors", "horizons", "ruleset_versions"}  # a few rows: reading them whole is quicker
 SMALL |= {"CONSTANT"}  # SQLite's "SCAN CONSTANT ROW": no table at all
@@ -315,8 +354,22 @@ def test_hot_question_uses_an_index(grown: Ledger, name: str) -> None:
     [
         ("pending_events", "ix_events_pending"),
         ("open_actions", "ix_actions_open"),
-        ("in_flight", "ix_actions_active"),
+        ("failed for their ruleset's sake", "ix_actions_failed"),
+        ("claimants", "ix_actions_claimed or ix_actions_planned"),
+        ("next_try", "ix_actions_waiting or ix_actions_planned"),
+        ("due_tries", "ix_actions_waiting or ix_actions_planned"),
+        ("count_waiting", "ix_actions_waiting or ix_actions_planned"),
+        ("due behind a place", "ix_actions_waiting"),
+        ("held_ids", "ix_actions_failed"),
+        ("held_counts", "ix_actions_failed"),
+        ("counts_of_run", "ix_actions_run"),
+        ("actions_of_run", "ix_actions_run"),
+        ("storms_of_run", "ix_actions_run"),
+        ("failed_for_good", "ix_actions_run"),
+        ("latest actions", "ix_actions_updated"),
         ("hits", "ix_actions_first"),
+        ("page_of_links", "ix_links_created"),
+        ("last run of a direction", "ix_runs_direction"),
         ("open_expectations", "ix_expectations_open"),
         ("forget", "uq_expectations_open"),
         ("events of a record", "ix_events_record"),

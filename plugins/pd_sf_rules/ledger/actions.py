@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, select
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger.claims import (
@@ -18,8 +18,9 @@ from pd_sf_rules.ledger.claims import (
     replan,
     requeue,
 )
+from pd_sf_rules.ledger.columns import plain
 from pd_sf_rules.ledger.inserts import chunks, insert
-from pd_sf_rules.ledger.tables import HAS_FAILED, IS_ACTIVE, IS_OPEN, actions, events
+from pd_sf_rules.ledger.tables import HAS_FAILED, IS_CLAIMED, IS_OPEN, IS_WAITING, actions, events
 from pd_sf_rules.model import Action
 
 __all__ = [
@@ -45,6 +46,13 @@ __all__ = [
 ]
 
 INTERNAL = {"ordinal", "sent_in_claim"}
+OpenState = Literal["pending", "claimed", "failed"]
+OPEN_STATES: Mapping[OpenState | None, ColumnElement[bool]] = {
+    None: IS_OPEN,
+    "pending": IS_WAITING,
+    "claimed": IS_CLAIMED,
+    "failed": HAS_FAILED,
+}
 ActionState = Literal["pending", "claimed", "applied", "skipped", "failed", "shadow"]
 
 
@@ -108,7 +116,7 @@ def open_actions(
     c: Connection,
     integration: str,
     *,
-    state: ActionState | None = None,
+    state: OpenState | None = None,
     error_kind: str | None = None,
     but: str | None = None,
 ) -> list[StoredAction]:
@@ -117,10 +125,8 @@ def open_actions(
     `state`, `error_kind` and `but` (an error kind to leave out) narrow it: thousands may wait for a person.
     """
     # The words of the smaller index where it will do: SQLite takes it for its own words only.
-    of = HAS_FAILED if state == "failed" else IS_OPEN if state is None else IS_ACTIVE
+    of = OPEN_STATES[state]
     query = select(actions).where(actions.c.integration == integration, of)
-    if state is not None:
-        query = query.where(actions.c.state == state)
     if error_kind is not None:
         query = query.where(actions.c.error_kind == error_kind)
     if but is not None:
@@ -144,14 +150,13 @@ def in_flight(
 
     `object` narrows it to one object: the one that the action's params name, else the action's own.
     """
-    query = select(actions.c.object, actions.c.params).where(
-        actions.c.integration == integration,
-        IS_ACTIVE,
-        actions.c.kind == kind,
-        or_(actions.c.state == "claimed", actions.c.sent_at.is_not(None)),
+    mine = (actions.c.integration == integration, actions.c.kind == kind)
+    going = (IS_CLAIMED, and_(IS_WAITING, actions.c.sent_at.is_not(None)))
+    return any(
+        object in {None, row.params.get("object") or row.object}
+        for one in going
+        for row in c.execute(select(actions.c.object, actions.c.params).where(*mine, one))
     )
-    objects = (row.params.get("object") or row.object for row in c.execute(query))
-    return any(object in {None, named} for named in objects)
 
 
 def doubtful_actions(c: Connection, integration: str, *, kind: str) -> list[StoredAction]:
@@ -222,7 +227,7 @@ def find_actions(  # noqa: PLR0913  one keyword a question
     """At most `limit` actions that fit everything given (`since` <= updated_at), last touched first."""
     query = select(actions)
     for column, wanted in (
-        (actions.c.integration, integration),
+        (plain(actions.c.integration), integration),
         (actions.c.event_id, event_id),
         (actions.c.state, state),
         (actions.c.record_id, record_id),

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, Text
+from sqlalchemy import JSON, BigInteger, ColumnElement, DateTime, Dialect, Integer, Text
 from sqlalchemy.types import TypeDecorator
 
 NUL = "\x00"
@@ -53,6 +53,11 @@ class FreeText(TypeDecorator[str]):
             return None
         text = value.replace(NUL, REPLACEMENT)
         return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def plain(column: ColumnElement[str]) -> ColumnElement[str]:
+    """The same text, of which the database knows no index: for what tells little, beside what is to be sought by."""
+    return column.concat("")
 
 
 def json_column_type() -> JSON:

@@ -36,7 +36,7 @@ from pd_sf_rules.ledger.tables import (
 )
 
 OVERLAP = timedelta(days=1)  # far more than any look-back of a pull
-BATCH = 1000  # events a transaction, so that writers are never kept waiting for long
+BATCH = 500  # events a transaction, so that writers are never kept waiting for long
 
 
 def stats(ledger: Ledger) -> dict[str, Any]:
@@ -99,9 +99,9 @@ def prune(ledger: Ledger, *, before: datetime, integration: str | None = None) -
             gone["actions"] += batch["actions"]
         gone["expectations"] += _prune_expectations(ledger, name, before)
     old = runs.c.started_at < before
+    mine = old if integration is None else and_(old, runs.c.integration == integration)
+    gone["runs"] = _prune_rows(ledger, runs.c.run_id, mine)
     with ledger.begin() as c:
-        mine = old if integration is None else and_(old, runs.c.integration == integration)
-        gone["runs"] = _delete(c, runs, mine)
         gone["ruleset_versions"] = _delete(c, ruleset_versions, _out_of_force(before))
         gone["doorbells"] = forget_doorbells(c, before=before, integration=integration)
     return gone
@@ -177,16 +177,26 @@ def _prune_expectations(ledger: Ledger, integration: str, before: datetime) -> i
         actions.c.id == expectations.c.action_id,
         IS_OPEN,
     )
-    with ledger.begin() as c:
-        return _delete(
-            c,
-            expectations,
-            and_(
-                expectations.c.integration == integration,
-                expectations.c.expected_at < _cutoff(c, integration, before),
-                ~still_open,
-            ),
-        )
+    with ledger.read() as c:
+        cutoff = _cutoff(c, integration, before)
+    old = and_(
+        expectations.c.integration == integration,
+        expectations.c.expected_at < cutoff,
+        ~still_open,
+    )
+    return _prune_rows(ledger, expectations.c.id, old)
+
+
+def _prune_rows(ledger: Ledger, key: Column[Any], old: ColumnElement[bool]) -> int:
+    """Delete the rows that are old, a few at a time by their key; return how many."""
+    gone = 0
+    while True:
+        with ledger.begin() as c:
+            batch = c.scalars(select(key).where(old).limit(BATCH)).all()
+            done = _delete(c, key.table, and_(old, key.in_(batch))) if batch else 0
+        gone += done
+        if len(batch) < BATCH:
+            return gone
 
 
 def _out_of_force(before: datetime) -> ColumnElement[bool]:

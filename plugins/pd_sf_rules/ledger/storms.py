@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, true, update
 
 from pd_sf_rules.ledger.actions import StoredAction, get_actions
+from pd_sf_rules.ledger.columns import plain
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import HAS_CREATED, HAS_FAILED, actions, storms
 from pd_sf_rules.planning.breaker import APPROVED, Held, Lately, moment_of
@@ -219,9 +220,9 @@ def storms_of_run(c: Connection, integration: str, run_id: str) -> set[str]:
         select(actions.c.storm)
         .distinct()
         .where(
-            actions.c.integration == integration,
+            plain(actions.c.integration) == integration,
             actions.c.run_id == run_id,
-            actions.c.state == "failed",
+            plain(actions.c.state) == "failed",
             actions.c.error_kind == HELD,
         )
     )

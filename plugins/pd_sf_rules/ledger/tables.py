@@ -39,8 +39,11 @@ IS_HEARD: ColumnElement[bool] = literal_column("events.state IN ('pending', 'eva
 IS_QUIET: ColumnElement[bool] = literal_column("events.state NOT IN ('pending', 'evaluated')")
 IS_MATCHED: ColumnElement[bool] = literal_column("events.matched <> ''")
 IS_UNMATCHED: ColumnElement[bool] = literal_column("events.matched = ''")
-IS_ACTIVE: ColumnElement[bool] = literal_column(
-    "(actions.mode = 'live' AND actions.state IN ('pending', 'claimed'))"
+IS_WAITING: ColumnElement[bool] = literal_column(
+    "(actions.mode = 'live' AND actions.state = 'pending')"
+)
+IS_CLAIMED: ColumnElement[bool] = literal_column(
+    "(actions.mode = 'live' AND actions.state = 'claimed')"
 )
 HAS_FAILED: ColumnElement[bool] = literal_column(
     "(actions.mode = 'live' AND actions.state = 'failed')"
@@ -157,11 +160,10 @@ actions = Table(
         "ordinal",
         where=OPEN_ACTIONS,
     ),
+    _of_actions("waiting", *PLACE, "id", where="mode = 'live' AND state = 'pending'"),
+    _of_actions("claimed", "id", where="mode = 'live' AND state = 'claimed'"),
     _of_actions(
-        "active", "state", *PLACE, where="mode = 'live' AND state IN ('pending', 'claimed')"
-    ),
-    _of_actions(
-        "failed", "error_kind", "storm", *PLACE, where="mode = 'live' AND state = 'failed'"
+        "failed", "error_kind", "storm", *PLACE, "id", where="mode = 'live' AND state = 'failed'"
     ),
     _of_actions("created", "updated_at", where="kind = 'create_incident' AND state = 'applied'"),
     Index("ix_actions_event", "event_id", "ordinal"),

@@ -20,8 +20,9 @@ from sqlalchemy import (
     tuple_,
 )
 
+from pd_sf_rules.ledger.columns import plain
 from pd_sf_rules.ledger.inserts import chunks
-from pd_sf_rules.ledger.tables import HAS_FAILED, IS_ACTIVE, IS_OPEN, actions
+from pd_sf_rules.ledger.tables import IS_CLAIMED, IS_OPEN, IS_WAITING, actions
 from pd_sf_rules.planning.kinds import NOTE_COPIES
 
 Place = tuple[datetime, int, int, str]
@@ -65,7 +66,7 @@ def of_direction(direction: str) -> ColumnElement[bool]:
     return (
         copies
         if direction == "notes"
-        else and_(~copies, actions.c.event_id.startswith(f"{direction}:", autoescape=True))
+        else and_(~copies, plain(actions.c.event_id).startswith(f"{direction}:", autoescape=True))
     )
 
 
@@ -91,13 +92,12 @@ def due_actions(
         time = or_(time, actions.c.error_kind != "rate_limited")
     mine = and_(
         actions.c.integration == integration,
-        IS_ACTIVE,
         of_direction(direction),
         actions.c.storm.is_not(None) if released else actions.c.storm.is_(None),
     )
     pending = (
         select(*_COLUMNS)
-        .where(mine, actions.c.state == "pending", time, ~_behind_failed())
+        .where(IS_WAITING, mine, time, ~_behind_failed())
         .order_by(*_PLACE)
         .limit(limit)
     )
@@ -105,7 +105,7 @@ def due_actions(
         # The first bound is what the index seeks by; the second sets a tie apart.
         pending = pending.where(actions.c.event_occurred_at >= after[0], tuple_(*_PLACE) > after)
         return [Waiting(*row) for row in c.execute(pending)]
-    left = select(*_COLUMNS).where(mine, actions.c.state == "claimed", actions.c.lease_until <= now)
+    left = select(*_COLUMNS).where(IS_CLAIMED, mine, actions.c.lease_until <= now)
     return [Waiting(*row) for query in (left, pending) for row in c.execute(query)]
 
 
@@ -154,7 +154,7 @@ def claimants(c: Connection, integration: str) -> dict[str, list[str]]:
     """The ids of the claimed actions, by the process that claimed them."""
     rows = c.execute(
         select(actions.c.claimed_by, actions.c.id).where(
-            actions.c.integration == integration, IS_ACTIVE, actions.c.state == "claimed"
+            actions.c.integration == integration, IS_CLAIMED
         )
     )
     found: dict[str, list[str]] = {}
@@ -178,17 +178,16 @@ def next_try(
     """
     if "" in paused:
         return None
-    at: datetime | None = c.scalar(
-        select(func.min(actions.c.retry_at)).where(
-            actions.c.integration == integration,
-            IS_ACTIVE,
-            actions.c.state == "pending",
-            actions.c.retry_at > now,
-            actions.c.error_kind.not_in(sorted(but)),
-            actions.c.ruleset.not_in(sorted(paused)),
-            of_direction(direction),
-        )
+    query = select(func.min(actions.c.retry_at)).where(
+        actions.c.integration == integration,
+        IS_WAITING,
+        actions.c.retry_at > now,
+        actions.c.error_kind.not_in(sorted(but)),
+        of_direction(direction),
     )
+    if paused:
+        query = query.where(actions.c.ruleset.not_in(sorted(paused)))
+    at: datetime | None = c.scalar(query)
     return at
 
 
@@ -197,8 +196,7 @@ def due_tries(c: Connection, integration: str, *, now: datetime) -> list[tuple[s
     rows = c.execute(
         select(actions.c.event_id, actions.c.id, actions.c.retry_at).where(
             actions.c.integration == integration,
-            IS_ACTIVE,
-            actions.c.state == "pending",
+            IS_WAITING,
             actions.c.retry_at <= now,
         )
     )
@@ -208,10 +206,7 @@ def due_tries(c: Connection, integration: str, *, now: datetime) -> list[tuple[s
 def count_waiting(c: Connection, integration: str, direction: str) -> int:
     """How many actions of a direction are pending."""
     found = select(func.count()).where(
-        actions.c.integration == integration,
-        IS_ACTIVE,
-        actions.c.state == "pending",
-        of_direction(direction),
+        actions.c.integration == integration, IS_WAITING, of_direction(direction)
     )
     return c.scalar(found) or 0
 
@@ -221,7 +216,7 @@ def counts_of_run(
 ) -> dict[tuple[str, str, bool], int]:
     """How many actions a run touched last, by (state, error kind, whether there is a message)."""
     query = select(actions.c.state, actions.c.error_kind, _HAS_MESSAGE, func.count()).where(
-        actions.c.integration == integration, actions.c.run_id == run_id
+        plain(actions.c.integration) == integration, actions.c.run_id == run_id
     )
     if direction is not None:
         query = query.where(of_direction(direction))
@@ -234,9 +229,9 @@ def failed_for_good(
 ) -> tuple[int, str | None]:
     """How many actions failed for good in a run, and the id of the first; `held` is the error kind left out."""
     mine = and_(
-        actions.c.integration == integration,
+        plain(actions.c.integration) == integration,
         actions.c.run_id == run_id,
-        HAS_FAILED,
+        plain(actions.c.state) == "failed",
         actions.c.error_kind != held,
     )
     number = c.scalar(select(func.count()).select_from(actions).where(mine)) or 0

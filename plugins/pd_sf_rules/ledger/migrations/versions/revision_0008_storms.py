@@ -11,10 +11,10 @@ down_revision: str | None = "0007"
 branch_labels: str | None = None
 depends_on: str | None = None
 
-PLACE = ["event_occurred_at", "event_seq", "ordinal"]
+PLACE = ["event_occurred_at", "event_seq", "ordinal", "id"]
 INDEXES: tuple[tuple[str, list[str], str], ...] = (
-    ("ix_actions_active", ["integration", "state", *PLACE],
-     "mode = 'live' AND state IN ('pending', 'claimed')"),
+    ("ix_actions_waiting", ["integration", *PLACE], "mode = 'live' AND state = 'pending'"),
+    ("ix_actions_claimed", ["integration", "id"], "mode = 'live' AND state = 'claimed'"),
     ("ix_actions_failed", ["integration", "error_kind", "storm", *PLACE],
      "mode = 'live' AND state = 'failed'"),
     ("ix_actions_created", ["integration", "updated_at"],
