@@ -44,7 +44,7 @@ format: install ## let ruff put the code in order
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 chaos: install ## random people, faults and kills (SEED=n replays one, SEEDS=n plays that many)
-	@$(if $(SEED),PDSF_CHAOS_SEED="$(SEED)") $(if $(SEEDS),PDSF_CHAOS_SEEDS="$(SEEDS)") $(BIN)/python -m pytest tests/chaos $(if $(SEED),-k happens_twice) $(ARGS)
+	@$(if $(SEED),PDSF_CHAOS_SEED="$(SEED)") $(if $(SEEDS),PDSF_CHAOS_SEEDS="$(SEEDS)") $(BIN)/python -m pytest tests/chaos $(if $(SEED),-k happens_twice,-n 2 --dist loadgroup) $(ARGS)
 
 bench: install ## the benchmarks, as a table
 	@$(BIN)/python -m pip install --quiet --requirement requirements-bench.txt || echo "some engines could not be installed"

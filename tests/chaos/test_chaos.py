@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -34,13 +33,11 @@ pytest_plugins = ["tests.integration.ledger_databases"]
 SEED = os.environ.get("PDSF_CHAOS_SEED")
 FIRST = int(os.environ.get("PDSF_CHAOS_FIRST", "0"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("PDSF_CHAOS_SEEDS", "200")))
-HALF = int(os.environ.get("PDSF_CHAOS_HALF", "0"))  # 1 in the process that plays every other seed
 POSTGRES_SEEDS = 3
 KILLED_SEEDS = 2
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
-CHOSEN = [int(SEED)] if SEED else list(SEEDS)[HALF::2]
-OTHER_HALF_SECONDS = 3600.0
+CHOSEN = [int(SEED)] if SEED else list(SEEDS)
 
 
 @pytest.fixture(scope="module")
@@ -175,38 +172,7 @@ def _play(
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class OtherHalf:
-    """A process that plays every other seed, and where it writes what it says."""
-
-    process: subprocess.Popen[str]
-    output: Path
-
-
-@pytest.fixture(scope="module")
-def other_half(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherHalf | None]:
-    """A process that plays every other seed meanwhile, on another core; None where there is nothing for it to do."""
-    if SEED or HALF or not SEEDS[1:]:
-        yield None
-        return
-    folder = tmp_path_factory.mktemp("other_half")
-    command = [sys.executable, "-m", "pytest", __file__, "-k", "is_lost", "-q", "--no-header"]
-    with (folder / "output").open("w") as output:
-        process = subprocess.Popen(
-            [*command, "-p", "no:cacheprovider", f"--basetemp={folder / 'own'}"],
-            env=os.environ | {"PDSF_CHAOS_HALF": "1"},
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    yield OtherHalf(process, folder / "output")
-    process.kill()
-    process.wait()
-
-
 @pytest.mark.parametrize("seed", CHOSEN)
-@pytest.mark.usefixtures("other_half")
 def test_nothing_is_lost_and_nothing_happens_twice(
     seed: int,
     sandbox: World,
@@ -217,17 +183,6 @@ def test_nothing_is_lost_and_nothing_happens_twice(
 ) -> None:
     """After any mixture of actions, faults and kills: each effect once, both sides in step, then silence."""
     _play(seed, sandbox, clock, monkeypatch, tmp_path, sqlite_ledger)
-
-
-def test_nothing_happens_twice_in_the_other_half(other_half: OtherHalf | None) -> None:
-    """The seeds that another process played meanwhile: a failing one says how to replay it."""
-    if other_half is None:
-        assert SEED or HALF or len(SEEDS) == 1
-        return
-    code = other_half.process.wait(OTHER_HALF_SECONDS)
-    said = other_half.output.read_text()
-    assert code == 0, said
-    assert f"{len(SEEDS[1::2])} passed" in said
 
 
 @pytest.mark.parametrize("seed", CHOSEN[:POSTGRES_SEEDS])
