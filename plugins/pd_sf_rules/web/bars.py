@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from pd_sf_rules.ledger.tallies import Slot
 
-WIDTH, HEIGHT = 960, 240
+WIDTH, HEIGHT = 960, 256
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 22
 GAP = 0.22
 """How much of a slot's width stays empty."""
