@@ -193,22 +193,47 @@ def test_more_entries_than_paging_reaches_are_read_in_halves(
     assert [one.id for one in entries] == [f"R{n}" for n in range(1_700)]
 
 
-def test_a_second_that_holds_too_many_is_named(
+def test_a_second_that_holds_too_many_is_completed_by_its_incidents(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A single second cannot be split: what paging does not reach is read from the incidents created then."""
+    monkeypatch.setattr(paging, "CLASSIC_CAP", 300)
+    shown = {"type": "incident", "status": "triggered", "title": "Down"}
+    rows = [_row(n, 7, "trigger", incident={"id": f"Q{n}", **shown}) for n in range(400)]
+    _listing(server, rows, cap=300)
+
+    def created(request: Request) -> Reply:
+        offset = int(request.query["offset"][0])
+        found = [row["incident"] for row in rows]
+        listed = found if request.query["sort_by"][0].endswith(":asc") else found[::-1]
+        return Reply(200, {"incidents": listed[offset : offset + 100], "more": offset < 300})
+
+    server.on("GET", "/incidents", created)
+    for row in rows[:100]:
+        one = {"log_entries": [row], "more": False}
+        server.on("GET", f"/incidents/{row['incident']['id']}/log_entries", Reply(200, one))
+    window = Window(NOON + timedelta(seconds=6), NOON + timedelta(seconds=8))
+    entries = pull_log_entries(scripted_pagerduty(server), window)
+    assert {one.id for one in entries} == {f"R{n}" for n in range(400)}
+    assert "reaches no further" in caplog.text
+
+
+def test_both_bounds_may_leave_their_second_out(
     server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A single second cannot be split: the error says which, instead of losing entries."""
-    monkeypatch.setattr(paging, "CLASSIC_CAP", 500)
+    """Halves of a long window overlap: no second falls between them, whatever the bounds mean."""
+    monkeypatch.setattr(paging, "CLASSIC_CAP", 1000)
+    rows = [_row(n, n * 2) for n in range(1_700)]
 
-    def flooded(request: Request) -> Reply:
+    def answer(request: Request) -> Reply:
+        since, until = request.query["since"][0], request.query["until"][0]
         offset = int(request.query["offset"][0])
-        rows = [_row(offset + n, 7) for n in range(100)]
-        inside = request.query["since"][0] <= rows[0]["created_at"] <= request.query["until"][0]
-        return Reply(200, {"log_entries": rows if inside else [], "more": inside})
+        found = [row for row in reversed(rows) if since < row["created_at"] < until]
+        return Reply(200, {"log_entries": found[offset : offset + 100], "more": offset + 100 < len(found)})
 
-    server.on("GET", "/log_entries", flooded)
-    window = Window(NOON + timedelta(seconds=6), NOON + timedelta(seconds=8))
-    with pytest.raises(RefusedError, match=r"2026-11-01T12:00:0[67]Z"):
-        pull_log_entries(scripted_pagerduty(server), window)
+    server.on("GET", "/log_entries", answer)
+    entries = pull_log_entries(scripted_pagerduty(server), HOUR)
+    assert [one.id for one in entries] == [f"R{n}" for n in range(1_700)]
 
 
 def test_incidents_that_were_not_included_are_fetched(server: Scripted) -> None:

@@ -11,6 +11,7 @@ from pd_sf_rules.errors import RefusedError
 from pd_sf_rules.model import LogEntry, Values, Window
 from pd_sf_rules.systems.clock import parse_instant, second_text
 from pd_sf_rules.systems.pagerduty.client import CLASSIC_CAP, PAGING_CAP, PagerDutyClient
+from pd_sf_rules.systems.pagerduty.crowded import crowded_rows
 from pd_sf_rules.systems.pagerduty.incidents import (
     fetch_incidents,
     incident_path,
@@ -19,6 +20,7 @@ from pd_sf_rules.systems.pagerduty.incidents import (
 )
 
 _SECOND = timedelta(seconds=1)
+_ROOM = timedelta(seconds=4)
 _TYPES = {
     "trigger": "trigger",
     "acknowledge": "acknowledge",
@@ -44,8 +46,8 @@ def pull_log_entries(client: PagerDutyClient, window: Window) -> list[LogEntry]:
 
     Bounds are inclusive whole seconds, widened outwards. Entries of one second come in the order in
     which they happened as far as PagerDuty's own order tells (it lists the newest first).
-    A window with more than 10,000 entries is read in halves; RefusedError names a second that
-    holds more than that by itself.
+    A window with more than 10,000 entries is read in halves, and of a second that holds more than that by itself what
+    can be reached (see crowded.py).
     """
     first = window.start.replace(microsecond=0)
     last = window.end.replace(microsecond=0) + _SECOND
@@ -83,20 +85,21 @@ def _rows_between(client: PagerDutyClient, start: datetime, end: datetime) -> li
     }
     try:
         pages = client.pages("log_entries", "log_entries", params, doing="the log entries")
-        return [row for page in pages for row in page]
+        rows = [row for page in pages for row in page]
+        if len(rows) < CLASSIC_CAP:  # a list that ends exactly there may have been cut there
+            return rows
     except RefusedError as refusal:
         if refusal.code != PAGING_CAP:
             raise
     if end - start <= _SECOND:
-        raise RefusedError(
-            f"PagerDuty has more than {CLASSIC_CAP} log entries at {second_text(start)}, "
-            "and its paging reaches no further.",
-            code="too_many_entries",
-            hint="Synchronise that moment's incidents with 'reconcile'.",
-        )
-    # The second in the middle is read with both halves, so it is there if either bound is inclusive.
+        return crowded_rows(client, params, start, end)
+    # The second in the middle is read with both halves, and its neighbours where there is room: it is not documented
+    # whether the bounds are inclusive.
     middle = max((start + (end - start) / 2).replace(microsecond=0), start + _SECOND)
-    return _rows_between(client, middle, end) + _rows_between(client, start, middle)
+    beside = _SECOND if end - start > _ROOM else timedelta()
+    return _rows_between(client, middle - beside, end) + _rows_between(
+        client, start, middle + beside
+    )
 
 
 def _ascending(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
