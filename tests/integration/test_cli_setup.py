@@ -198,6 +198,7 @@ def test_a_secret_can_go_to_a_file_or_to_the_terminal(
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     told = pdsf("setup", "webhook", "--rotate", "--show-secret", "--json")
     assert told.json["secret"] == subscribed(pdsf)[1]["delivery_method"]["secret"]
+    assert subscribed(pdsf)[1]["filter"] == made["filter"]
     hidden = pdsf("setup", "webhook", "--rotate", "--write-file", f"{kept}2", "--json")
     assert "secret" not in hidden.json
     assert subscribed(pdsf)[2]["delivery_method"]["secret"] not in hidden.out

@@ -83,7 +83,8 @@ def _subscribe(
         )
     url = there[-1].url if there else _address(options, integration)
     _check_place(options, integration)
-    made = set_up(client, integration.name, url, service=options.service)
+    like = there[-1] if there else None
+    made = set_up(client, integration.name, url, service=options.service, like=like)
     try:
         _keep(options, integration, made.secret)
     except BaseException:
@@ -148,7 +149,7 @@ def _next_steps(
     conn_id = integration.pagerduty_conn_id
     beside = " in front of the one that is there, with a comma between" if options.rotate else ""
     steps = [
-        f"{made.id} tells {made.url} of {len(made.events)} kinds of events ({made.filter}).",
+        f"{made.id} tells {made.url} of {len(made.events)} kinds of events ({made.watched}).",
         "",
         "Next:",
     ]
@@ -221,7 +222,7 @@ def _as_json(one: "Subscription") -> dict[str, Any]:
         "url": one.url,
         "active": one.active,
         "temporarily_disabled": one.temporarily_disabled,
-        "filter": one.filter,
+        "watched": str(one.watched),
         "missing_events": one.missing,
     }
 

@@ -18,7 +18,7 @@ from pd_sf_rules.systems.clock import second_text
 from pd_sf_rules.systems.pagerduty import subscriptions
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.pagerduty.lookups import Lookups
-from pd_sf_rules.systems.pagerduty.subscriptions import NewSubscription, Subscription
+from pd_sf_rules.systems.pagerduty.subscriptions import NewSubscription, Subscription, Watched
 from pd_sf_rules.systems.pagerduty.webhooks import webhook_secrets
 
 PATH = "/pd-sf-webhooks/pagerduty/"
@@ -99,18 +99,25 @@ def replaced(found: Sequence[Subscription]) -> list[Subscription]:
 
 
 def set_up(
-    client: PagerDutyClient, integration: str, url: str, *, service: str = ""
+    client: PagerDutyClient,
+    integration: str,
+    url: str,
+    *,
+    service: str = "",
+    like: Subscription | None = None,
 ) -> NewSubscription:
-    """Subscribe the endpoint at `url` to all of the account's incidents, or to those of one service.
+    """Subscribe the endpoint at `url` to what `like` is told of, to one service's incidents, or to all.
 
     Where the answer was lost, and with it the secret, what was made is removed again; raises UncertainError then.
     """
-    service_id = Lookups(client).service(service) if service else ""
+    watched = like.watched if like else subscriptions.EVERYTHING
+    if service:
+        watched = Watched("service", Lookups(client).service(service))
     description = f"{OURS} {integration} {utc_now():%Y-%m-%dT%H:%M:%S.%fZ}"
     before = {one.id for one in ours(client, integration)}
     try:
         return subscriptions.create_subscription(
-            client, url, description=description, service_id=service_id
+            client, url, description=description, watched=watched
         )
     except UncertainError:
         made = [one for one in ours(client, integration) if one.id not in before]
@@ -207,7 +214,7 @@ def _broken(integration: Integration, found: Sequence[Subscription], *, has_secr
 
 
 def _listed(found: Sequence[Subscription]) -> str:
-    return "; ".join(f"{one.id} ({one.filter}) to {one.url}" for one in found) + "."
+    return "; ".join(f"{one.id} ({one.watched}) to {one.url}" for one in found) + "."
 
 
 def _made_at(description: str) -> str:

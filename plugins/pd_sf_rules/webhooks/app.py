@@ -107,7 +107,7 @@ class Door:
                 return _later(429)
             await self._in_thread(partial(self._keep, name, read_signal(body)))
         except (SyncError, TimeoutError) as error:
-            why = str(error) or "the ledger did not answer in time"
+            why = str(error) or "neither ledger nor connection answered in time"
             _log.warning("a webhook could not be kept, PagerDuty will send it again: %s", why)
             return _later(503)
         return Response(status_code=202)

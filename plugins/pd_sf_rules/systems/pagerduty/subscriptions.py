@@ -34,6 +34,20 @@ INCIDENT_EVENTS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """Whose incidents are told: `kind` is account, service or team; `id` is the service's or team's."""
+
+    kind: str = "account"
+    id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}".strip()
+
+
+EVERYTHING = Watched()
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """One subscription as PagerDuty shows it. `temporarily_disabled`: three deliveries were dropped, see `enable`."""
 
@@ -43,7 +57,7 @@ class Subscription:
     temporarily_disabled: bool
     events: frozenset[str]
     description: str
-    filter: str
+    watched: Watched
 
     @property
     def missing(self) -> list[str]:
@@ -70,21 +84,19 @@ def list_subscriptions(client: PagerDutyClient) -> list[Subscription]:
 
 
 def create_subscription(
-    client: PagerDutyClient, url: str, *, description: str, service_id: str = ""
+    client: PagerDutyClient, url: str, *, description: str, watched: Watched = EVERYTHING
 ) -> NewSubscription:
-    """Subscribe `url` to the incidents of one service, or of the account; sent once.
+    """Subscribe `url` to the incidents of the account, of one service or of one team; sent once.
 
     Raises UncertainError where the answer, and with it the secret, was lost.
     """
-    watched = {"type": "account_reference"}
-    if service_id:
-        watched = {"type": "service_reference", "id": service_id}
+    told_of = {"type": f"{watched.kind}_reference"} | ({"id": watched.id} if watched.id else {})
     body = {
         "type": "webhook_subscription",
         "delivery_method": {"type": "http_delivery_method", "url": url},
         "description": description,
         "events": list(INCIDENT_EVENTS),
-        "filter": watched,
+        "filter": told_of,
     }
     doing = "a new webhook subscription"
     told = client.post("webhook_subscriptions", {"webhook_subscription": body}, doing=doing)
@@ -121,8 +133,7 @@ def ping(client: PagerDutyClient, subscription_id: str) -> None:
 
 def _subscription(row: Mapping[str, Any]) -> Subscription:
     method, watched, events = _method(row), row.get("filter"), row.get("events")
-    kind = str(watched.get("type") or "") if isinstance(watched, Mapping) else ""
-    named = str(watched.get("id") or "") if isinstance(watched, Mapping) else ""
+    told_of = watched if isinstance(watched, Mapping) else {}
     return Subscription(
         id=str(row.get("id") or ""),
         url=str(method.get("url") or ""),
@@ -130,7 +141,9 @@ def _subscription(row: Mapping[str, Any]) -> Subscription:
         temporarily_disabled=method.get("temporarily_disabled") is True,
         events=frozenset(str(one) for one in events) if isinstance(events, list) else frozenset(),
         description=str(row.get("description") or ""),
-        filter=" ".join(filter(None, (kind.removesuffix("_reference"), named))),
+        watched=Watched(
+            str(told_of.get("type") or "").removesuffix("_reference"), str(told_of.get("id") or "")
+        ),
     )
 
 
