@@ -220,3 +220,42 @@ def test_impossible_plan_is_refused() -> None:
         with pytest.raises(ValueError, match=r"kind|system|probability|regular"):
             plan.add(wrong)
     assert plan.faults() == []
+
+
+@pytest.mark.parametrize("kind", ["html_done", "empty_done"])
+def test_a_write_that_took_effect_behind_a_strange_answer(
+    world: World, http: httpx.Client, kind: str
+) -> None:
+    """200 with a web page, or with nothing: the incident is there all the same."""
+    world.faults.plan(kind, system="pagerduty", method="POST")
+    answer = http.post("/incidents", json=NEW)
+    assert (answer.status_code, incidents(world)) == (200, 1)
+    assert answer.text.startswith("<!DOCTYPE" if kind == "html_done" else "")
+    assert "incident" not in answer.text
+
+
+def test_an_answer_that_ends_in_the_middle(world: World, http: httpx.Client) -> None:
+    """Fewer bytes come than were promised."""
+    world.faults.plan("cut_off", system="pagerduty", method="POST")
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.post("/incidents", json=NEW)
+    assert incidents(world) == 1
+
+
+def test_what_salesforce_holds_off(world: World, http: httpx.Client) -> None:
+    """A used-up allowance and a locked row are refused in Salesforce's words, and PagerDuty has its own."""
+    url = f"{world.salesforce_url}/services/data/v66.0/sobjects/Case/"
+    told = {}
+    for kind in ("request_limit", "row_locked"):
+        world.faults.plan(kind)
+        answer = http.post(url, json={})
+        told[kind] = (answer.status_code, answer.json()[0]["errorCode"])
+        world.faults.plan(kind)
+        assert http.post("/incidents", json=NEW).status_code == (
+            429 if kind == "request_limit" else 409
+        )
+    assert told == {
+        "request_limit": (403, "REQUEST_LIMIT_EXCEEDED"),
+        "row_locked": (400, "UNABLE_TO_LOCK_ROW"),
+    }
+    assert incidents(world) == 0

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from pd_sf_rules.errors import RefusedError
 from pd_sf_rules.model import LogEntry, Window
 from pd_sf_rules.systems.pagerduty import client as paging
 from pd_sf_rules.systems.pagerduty.changes import pull_log_entries
