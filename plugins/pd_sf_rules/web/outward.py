@@ -1,7 +1,9 @@
 """Ways out of the pages: to a run in Airflow, to a record in Salesforce, to an incident in PagerDuty."""
 
+import re
 import threading
 import time
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from pd_sf_rules.errors import ConfigError
@@ -14,16 +16,27 @@ from pd_sf_rules.web import opened
 
 COMMAND_LINE = "pdsf"
 KNOWN_SECONDS = 600.0
+_STAMPED = re.compile(r"([a-z_]+?)__\d{4}-(\d\d-\d\d)T(\d\d:\d\d:\d\d)")
 _bases: dict[str, tuple[float, str]] = {}
 _asking = threading.Lock()
 
 
-def run_path(run_id: str | None) -> str:
-    """Return where Airflow's UI shows a run ("dags/x/runs/y"), "" for a pass of the command line."""
+@dataclass(frozen=True, slots=True)
+class RunLink:
+    """A run of the sync: `path` is where Airflow's UI shows it, "" for a pass of the command line."""
+
+    path: str
+    name: str
+
+
+def run_link(run_id: str | None) -> RunLink:
+    """Return the way to a run, named by how it came about and when ("scheduled 11-23 10:15:00")."""
     dag, _, run = (run_id or "").partition("/")
+    stamped = _STAMPED.match(run)
+    name = f"{stamped[1].replace('_', ' ')} {stamped[2]} {stamped[3]}" if stamped else run or dag
     if not run or dag == COMMAND_LINE:
-        return ""
-    return f"dags/{quote(dag, safe='')}/runs/{quote(run, safe='')}"
+        return RunLink("", f"{dag}/{name}" if run else name)
+    return RunLink(f"dags/{quote(dag, safe='')}/runs/{quote(run, safe='')}", name)
 
 
 def record_url(integration: Integration, record_id: str) -> str:

@@ -19,7 +19,7 @@ from pd_sf_rules.pipeline import activity
 from pd_sf_rules.settings import Integration
 from pd_sf_rules.web import opened
 from pd_sf_rules.web.access import Viewer, ViewerDep
-from pd_sf_rules.web.outward import run_path
+from pd_sf_rules.web.outward import run_link
 from pd_sf_rules.web.rendering import page
 
 router = APIRouter()
@@ -106,7 +106,7 @@ def show(request: Request, viewer: ViewerDep, asked: Annotated[Shown, Query()]) 
         kinds=KINDS,
         sources=SOURCES,
         levels=LEVELS,
-        run_path=run_path,
+        run_link=run_link,
     )
 
 

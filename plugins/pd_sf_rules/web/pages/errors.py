@@ -18,7 +18,7 @@ from pd_sf_rules.web import opened
 from pd_sf_rules.web.access import Viewer, ViewerDep
 from pd_sf_rules.web.audit import write_audit
 from pd_sf_rules.web.forgery import UnforgedDep
-from pd_sf_rules.web.outward import run_path
+from pd_sf_rules.web.outward import run_link
 from pd_sf_rules.web.rendering import back, page
 from pd_sf_rules.web.starting import start_sync
 
@@ -100,7 +100,7 @@ def show(
         held=[one for each in chosen for one in _held(viewer, each)],
         failed=[_cause(viewer, one) for one in found if one.failed],
         waiting=[_cause(viewer, one) for one in found if not one.failed],
-        run_path=run_path,
+        run_link=run_link,
     )
 
 

@@ -11,10 +11,11 @@ from sqlalchemy import Connection
 from pd_sf_rules.errors import ConfigError
 from pd_sf_rules.ledger import actions, events, runs
 from pd_sf_rules.ledger.events import StoredEvent
+from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.pipeline.explain import Chapter, Done, Kind, Story, explain
 from pd_sf_rules.web import opened
 from pd_sf_rules.web.access import Viewer, ViewerDep
-from pd_sf_rules.web.outward import run_path
+from pd_sf_rules.web.outward import run_link
 from pd_sf_rules.web.rendering import page
 
 router = APIRouter()
@@ -96,7 +97,7 @@ def _story(
         tellings=[_telling(one, told.rules) for one in told.chapters],
         limit=limit,
         more=min(limit * 5, MOST),
-        run_path=run_path,
+        run_link=run_link,
     )
 
 
@@ -164,7 +165,7 @@ def _run(request: Request, viewer: Viewer, run_id: str) -> Response:
         run=kept,
         rows=rows,
         most=OF_RUN,
-        run_path=run_path,
+        run_link=run_link,
     )
 
 
@@ -173,5 +174,6 @@ def _states(c: Connection, event_ids: Sequence[str]) -> dict[str, dict[str, int]
     for event_id, plan in actions.actions_of_events(c, event_ids).items():
         of_event = counted.setdefault(event_id, {})
         for one in plan:
-            of_event[one.state] = of_event.get(one.state, 0) + 1
+            stands = HELD if one.state == "failed" and one.error_kind == HELD else one.state
+            of_event[stands] = of_event.get(stands, 0) + 1
     return counted
