@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pd_sf_rules.errors import ConnectionConfigError
+from pd_sf_rules.masking import is_secret_name, keep_secret
 
 ENVIRONMENT_PREFIX = "AIRFLOW_CONN_"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -25,6 +26,12 @@ class ConnectionSpec:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     port: int | None = None
     schema: str = ""
+
+    def __post_init__(self) -> None:
+        keep_secret(self.password)
+        for name, value in self.extra.items():
+            if is_secret_name(name) and isinstance(value, str):
+                keep_secret(value)
 
     def text(self, key: str, default: str = "") -> str:
         """Return an extra as text; an empty one counts as missing, as the providers treat it."""

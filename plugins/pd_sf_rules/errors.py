@@ -11,17 +11,20 @@
     ├── SkippableError         nothing to do any more (record deleted, incident gone)
     └── RefusedError           the server said no for good, in its own words
 
-`hint` says what to do, in one sentence. No error text ever holds a secret: callers pass server words and names only.
+`hint` says what to do, in one sentence. No error text ever holds a secret: callers pass server words and names only,
+and what a server echoes is masked here.
 """
+
+from pd_sf_rules.masking import masked
 
 
 class SyncError(Exception):
     """Base of the tree. `message` says what happened, `hint` what to do about it."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = masked(message)
+        self.hint = masked(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

@@ -47,3 +47,21 @@ def test_the_guide_names_the_scopes_that_are_asked_for() -> None:
     block = re.search(r"```\n(incidents\.read .+?)```", text, re.DOTALL)
     assert block is not None
     assert block.group(1).split() == token._SCOPES.split()
+
+
+PROOF = re.compile(r"`(?P<file>[\w/]+\.py)?(?:::(?P<test>test_\w+))?`")
+
+
+def test_every_proof_that_security_names_exists() -> None:
+    """A test that was renamed or removed takes its sentence in docs/security.md with it."""
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    file, seen = "", 0
+    for found in PROOF.finditer(text):
+        file = found["file"] or file
+        if not (found["test"] or "/" in (found["file"] or "")):
+            continue
+        path = ROOT / "tests" / file
+        assert path.is_file(), file
+        assert not found["test"] or f"def {found['test']}(" in path.read_text(), found["test"]
+        seen += 1
+    assert seen > 25

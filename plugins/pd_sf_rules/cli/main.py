@@ -7,11 +7,13 @@ import io
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from pd_sf_rules.cli.usage import UsageError
 from pd_sf_rules.dotenv import complete
 from pd_sf_rules.errors import SyncError
+from pd_sf_rules.masking import MaskingFilter, masked
 
 DONE, FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(levelname)s %(message)s",
         stream=sys.stderr,
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(MaskingFilter())
     run: Command = options.run
     return _guarded(_at_home(run) if arguments is None else run, options)
 
@@ -87,8 +91,9 @@ def _guarded(run: Command, options: argparse.Namespace) -> int:
         return FAILED
     except Exception as error:  # the last place before the shell
         if options.debug and not isinstance(error, UsageError):
-            raise
-        print(_sentence(error, options.command), file=sys.stderr)
+            print(masked(traceback.format_exc()), file=sys.stderr)
+            return FAILED
+        print(masked(_sentence(error, options.command)), file=sys.stderr)
         return WRONG_USAGE if isinstance(error, UsageError) else FAILED
     return code
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
+from pd_sf_rules.masking import masked
+
 # Statuses with which proxies and load balancers tell of passing trouble behind them.
 _FRONT_TROUBLE = frozenset({406, 408, 420})
 # Statuses that tell what to do next without their words.
@@ -134,6 +136,6 @@ def moved_to(response: HttpResponse, method: str, base_url: str) -> str:
 
 
 def plain_words(text: str) -> str:
-    """Return a server's text without tags or line breaks, cut to a readable length."""
-    bare = " ".join(_TAGS.sub(" ", text).split())
+    """Return a server's text without tags, line breaks and secrets, cut to a readable length."""
+    bare = masked(" ".join(_TAGS.sub(" ", text).split()))
     return bare if len(bare) <= _MAX_WORDS else bare[: _MAX_WORDS - 1] + "…"

@@ -11,6 +11,7 @@ import httpx2
 
 from pd_sf_rules.connections import LOOPBACK_HOSTS, ConnectionSpec, checked_url
 from pd_sf_rules.errors import ConnectionConfigError
+from pd_sf_rules.masking import keep_secret
 from pd_sf_rules.systems.answers import Answer, Asked, answer_of
 from pd_sf_rules.systems.pagerduty.refusals import error_of, words_of
 from pd_sf_rules.systems.waiting import READ_ATTEMPTS, pause_before
@@ -30,6 +31,9 @@ class Token:
 
     secret: str = field(repr=False)
     good_until: float
+
+    def __post_init__(self) -> None:
+        keep_secret(self.secret)
 
 
 def uses_oauth(spec: ConnectionSpec) -> bool:

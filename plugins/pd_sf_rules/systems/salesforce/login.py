@@ -14,6 +14,7 @@ import requests
 
 from pd_sf_rules.connections import ConnectionSpec, checked_url
 from pd_sf_rules.errors import ConnectionConfigError, RateLimitedError, RetryableError
+from pd_sf_rules.masking import keep_secret
 from pd_sf_rules.systems.answers import Answer, Asked, answer_of, plain_words
 from pd_sf_rules.systems.salesforce.refusals import error_of
 from pd_sf_rules.systems.salesforce.transport import HardenedSession
@@ -83,6 +84,9 @@ class Grant:
     instance_url: str
     user_id: str
 
+    def __post_init__(self) -> None:
+        keep_secret(self.token)
+
 
 def log_in(spec: ConnectionSpec, session: HardenedSession, version: str) -> Grant:
     """Log in with what the connection offers.
@@ -131,7 +135,9 @@ def _by_jwt(spec: ConnectionSpec, session: HardenedSession, key: str) -> Grant:
 
 
 def _jwt_form(spec: ConnectionSpec, key: str, audience: str, now: float) -> dict[str, str]:
-    return {"grant_type": _JWT_GRANT, "assertion": _assertion(spec, key, audience, now)}
+    assertion = _assertion(spec, key, audience, now)
+    keep_secret(assertion)
+    return {"grant_type": _JWT_GRANT, "assertion": assertion}
 
 
 def _audiences(spec: ConnectionSpec) -> tuple[str, ...]:
@@ -176,7 +182,7 @@ def _private_key(spec: ConnectionSpec) -> str:
     if text or not path:
         return text.replace("\\n", "\n")
     try:
-        return Path(path).read_text(encoding="utf-8")
+        kept = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConnectionConfigError(
             spec.conn_id,
@@ -184,6 +190,8 @@ def _private_key(spec: ConnectionSpec) -> str:
             field="private_key_file_path",
             hint="Give a PEM file that the Airflow workers can read.",
         ) from None
+    keep_secret(kept)
+    return kept
 
 
 def _ask(spec: ConnectionSpec, session: HardenedSession, form: Mapping[str, str]) -> Answer:
