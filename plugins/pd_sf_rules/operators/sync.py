@@ -10,6 +10,7 @@ from pd_sf_rules.ledger import actions, waiting
 from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.operators.asking import ask_about
 from pd_sf_rules.operators.links import ExplainLink, IncidentLink, RecordLink, link_urls
+from pd_sf_rules.operators.metrics import emit
 from pd_sf_rules.operators.step import Step
 from pd_sf_rules.operators.windows import forgotten, given_window_of, is_dry_run, objects_of
 from pd_sf_rules.pipeline.apply import apply
@@ -127,6 +128,7 @@ class RecordLineageOperator(_Step):
             if pulled is not None and counts is not None:
                 commit(run, read)
             failed = _failed_for_good(run)
+        emit(told)
         ti.xcom_push(key="return_value", value=told)
         if failed:
             raise AirflowFailException(failed)
