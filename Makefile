@@ -1,6 +1,6 @@
 # A newcomer needs Python 3.11-3.13 and make; everything else is installed into .venv. Plain `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up setup test chaos lint format bench lock clean
+.PHONY: help install demo up setup test chaos lint format bench lock docs reference sbom audit clean
 
 PORT ?= 8080
 KEEP ?=
@@ -54,6 +54,19 @@ lock: install ## resolve requirements*.txt into the lock files, keeping what nee
 	@set -e; compile="$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'"; \
 	eval "$$compile requirements.txt requirements-dev.txt --output-file requirements.lock $(ARGS)"; \
 	eval "$$compile requirements.txt --constraints requirements.lock --output-file requirements-prod.lock"
+
+docs: install ## the documentation site, built strictly into .run/site (an environment of its own)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/uv tool run --quiet --from mkdocs==1.6.1 --with-requirements requirements-docs.txt mkdocs build --strict --quiet $(ARGS)
+	@echo ".run/site/index.html"
+
+reference: install ## write docs/reference from the code
+	@$(BIN)/python scripts/reference.py
+
+sbom: ## what a deployment installs, as CycloneDX JSON in sbom.cdx.json
+	@python="$$(sh scripts/find_python.sh)" && "$$python" scripts/sbom.py requirements-prod.lock > sbom.cdx.json && echo "sbom.cdx.json is written"
+
+audit: install ## known weaknesses of what the lock pins (fails where no vulnerability database can be asked)
+	@$(BIN)/uv tool run --quiet pip-audit==2.10.0 --requirement requirements-prod.lock --disable-pip --require-hashes --strict $(ARGS)
 
 clean: ## remove .venv, .run and every cache
 	@rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
