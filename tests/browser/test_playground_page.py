@@ -37,21 +37,28 @@ def _dump(site: Site) -> list[str]:
 
 
 @contextmanager
-def nothing_written(site: Site, world: PipelineWorld) -> Iterator[None]:
+def nothing_written(site: Site) -> Iterator[None]:
     """Assert that inside the block the ledger keeps every byte and no write reaches either service."""
-    before = _dump(site)
-    with world.silence():
-        yield
+    before, last = _dump(site), site.sandbox.traffic.last_number()
+    yield
+    assert site.sandbox.traffic.requests(writes_only=True, after=last) == []
     assert _dump(site) == before
 
 
+@pytest.fixture
+def ruled(site: Site) -> Site:
+    """The site with today's rules, and nothing synced yet."""
+    site.ruleset(CRITICAL)
+    return site
+
+
 @pytest.mark.parametrize("person", PEOPLE)
-def test_every_role_may_play(site: Site, world: PipelineWorld, person: str) -> None:
+def test_every_role_may_play(ruled: Site, person: str) -> None:
     """The form is there for all; asking the live systems is for those who may act."""
-    text = site.client(person).get("playground").text
+    text = ruled.client(person).get("playground").text
     assert "Which rules judge" in text
     assert ("Fetch and judge" in text) == (person != "auditor")
-    assert "Its conditions hold" in _judged(site, person, old='{"Status": "New"}').text
+    assert "Its conditions hold" in _judged(ruled, person, old='{"Status": "New"}').text
 
 
 def test_strangers_and_forged_forms_are_refused(site: Site) -> None:
@@ -61,12 +68,12 @@ def test_strangers_and_forged_forms_are_refused(site: Site) -> None:
     assert site.client("user").post("playground", data={"values": "{}"}).status_code == 403
 
 
-def test_todays_rules_say_what_and_why(site: Site, world: PipelineWorld, open_as: Open) -> None:
+def test_todays_rules_say_what_and_why(ruled: Site, open_as: Open) -> None:
     """The planned action comes with its texts rendered, each condition with its reason; nothing is written."""
     page = open_as("auditor", "playground")
     page.get_by_label("Values now").fill(json.dumps(CASE))
     page.get_by_label("Before: only what was different").fill('{"Status": "New"}')
-    with nothing_written(site, world):
+    with nothing_written(ruled):
         page.get_by_role("button", name="Judge").click()
         page.get_by_role("region", name="What would be done").wait_for()
     done = page.get_by_role("region", name="What would be done")
@@ -77,33 +84,33 @@ def test_todays_rules_say_what_and_why(site: Site, world: PipelineWorld, open_as
     assert nameless(page) == []
 
 
-def test_what_did_not_change_does_not_match(site: Site, world: PipelineWorld) -> None:
+def test_what_did_not_change_does_not_match(ruled: Site) -> None:
     """Without an earlier value nothing changed, and the reason says so."""
-    text = _judged(site).text
+    text = _judged(ruled).text
     assert "0 actions" in text
     assert "Case.Status changed_to &#39;Escalated&#39; does not hold" in text
 
 
-def test_a_draft_is_judged_alone(site: Site, world: PipelineWorld) -> None:
+def test_a_draft_is_judged_alone(ruled: Site) -> None:
     """A draft, even one that is switched off, is judged without today's rules; lint's warnings stand beside it."""
     draft = CRITICAL.replace("Critical cases", "A draft").replace("enabled: true", "enabled: false")
-    with nothing_written(site, world):
-        text = _judged(site, rules="draft", draft=draft, old='{"Status": "New"}').text
+    with nothing_written(ruled):
+        text = _judged(ruled, rules="draft", draft=draft, old='{"Status": "New"}').text
     assert "A draft / Page support" in text
     assert "Critical cases / Page support" not in text
 
 
-def test_a_broken_draft_is_shown_where_it_breaks(site: Site, world: PipelineWorld) -> None:
+def test_a_broken_draft_is_shown_where_it_breaks(ruled: Site) -> None:
     """What cannot be used is a finding with place, excerpt and hint; nothing is judged."""
     draft = CRITICAL.replace("operation: equals, value: High", "operation: equalz, value: High")
-    answer = _judged(site, rules="draft", draft=draft)
+    answer = _judged(ruled, rules="draft", draft=draft)
     assert answer.status_code == 422
     assert re.search(r"draft\.yaml:\d+:\d+: error: .*equalz", answer.text)
     assert "^^^^" in answer.text
     assert "What would be done" not in answer.text
 
 
-def test_incidents_as_pagerduty_gives_them(site: Site, world: PipelineWorld) -> None:
+def test_incidents_as_pagerduty_gives_them(ruled: Site) -> None:
     """A raw incident with its linked record is judged by the rules that PagerDuty runs."""
     raw = {
         "incident": {
@@ -112,7 +119,7 @@ def test_incidents_as_pagerduty_gives_them(site: Site, world: PipelineWorld) -> 
         }
     }  # fmt: skip
     text = _judged(
-        site, event="pagerduty/acknowledge", values=json.dumps(raw), other='{"Status": "New"}'
+        ruled, event="pagerduty/acknowledge", values=json.dumps(raw), other='{"Status": "New"}'
     ).text
     assert "update_record" in text
     assert "Critical cases / Mirror acknowledgement" in text
@@ -124,7 +131,7 @@ def test_a_record_from_the_live_systems(site: Site, world: PipelineWorld, open_a
     number = world.record(case_id)["CaseNumber"]
     page = open_as("user", "playground")
     page.get_by_label("From the live systems").fill(number)
-    with nothing_written(site, world):
+    with nothing_written(site):
         page.get_by_role("button", name="Fetch and judge").click()
         page.get_by_role("region", name="Why").wait_for()
     assert '"Subject": "Database is down"' in page.get_by_label("Values now").input_value()
@@ -139,10 +146,10 @@ def test_a_record_from_the_live_systems(site: Site, world: PipelineWorld, open_a
 
 
 @pytest.mark.parametrize("named", ["", "500000000000009AAA", "00009999", "' OR Id != '"])
-def test_what_cannot_be_fetched_is_said(site: Site, world: PipelineWorld, named: str) -> None:
+def test_what_cannot_be_fetched_is_said(ruled: Site, named: str) -> None:
     """Nothing named, an unknown record, and a text that would be SOQL: one sentence each."""
-    with nothing_written(site, world):
-        answer = _judged(site, "user", do="fetch", named=named)
+    with nothing_written(ruled):
+        answer = _judged(ruled, "user", do="fetch", named=named)
     assert answer.status_code == 422
     assert 'role="alert"' in answer.text
 
@@ -181,12 +188,10 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b
         ({"rules": "draft", "draft": "\x00\t: ["}, "The draft cannot be used"),
     ],
 )
-def test_hostile_input_is_one_sentence(
-    site: Site, world: PipelineWorld, form: dict[str, str], said: str
-) -> None:
+def test_hostile_input_is_one_sentence(ruled: Site, form: dict[str, str], said: str) -> None:
     """Broken, deep, huge and explosive texts are refused in words, and write nothing."""
-    with nothing_written(site, world):
-        answer = _judged(site, **form)
+    with nothing_written(ruled):
+        answer = _judged(ruled, **form)
     assert answer.status_code == 422
     assert said in answer.text
 
@@ -207,21 +212,19 @@ def test_too_much_is_not_even_read(site: Site) -> None:
         "{{ cycler.__init__.__globals__ }}",
     ],
 )
-def test_hostile_templates_stay_in_their_sandbox(
-    site: Site, world: PipelineWorld, title: str
-) -> None:
+def test_hostile_templates_stay_in_their_sandbox(ruled: Site, title: str) -> None:
     """A template that reaches for Python or for all the memory ends in a sentence."""
     rule = CRITICAL.split("  - name: Mirror")[0].splitlines()
     draft = "\n".join(
         f"          title: {json.dumps(title)}" if "title:" in line else line for line in rule
     )
-    answer = _judged(site, rules="draft", draft=draft, old='{"Status": "New"}')
+    answer = _judged(ruled, rules="draft", draft=draft, old='{"Status": "New"}')
     assert answer.status_code in {200, 422}
     assert 'class="bad"' in answer.text or "draft.yaml:" in answer.text
     assert "subclass" not in answer.text.split("</form>")[1].replace("__subclasses__", "")
 
 
-def test_hostile_values_stay_text(site: Site, world: PipelineWorld, open_as: Open) -> None:
+def test_hostile_values_stay_text(ruled: Site, open_as: Open) -> None:
     """Markup in a pasted record is shown as text wherever it turns up."""
     page = open_as("auditor", "playground")
     page.get_by_label("Values now").fill(json.dumps({**CASE, "Subject": HOSTILE + "x" * 10_000}))
@@ -233,10 +236,10 @@ def test_hostile_values_stay_text(site: Site, world: PipelineWorld, open_as: Ope
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_many_actions_do_not_take_for_ever(site: Site, world: PipelineWorld) -> None:
+def test_many_actions_do_not_take_for_ever(ruled: Site) -> None:
     """Of hundreds of planned actions a hundred are rendered, the others are listed."""
     note = "      - add_note: { content: '{{ record.Subject }}' }\n"
     head = CRITICAL.split("      - create_incident")[0]
-    text = _judged(site, rules="draft", draft=head + note * 150, old='{"Status": "New"}').text
+    text = _judged(ruled, rules="draft", draft=head + note * 150, old='{"Status": "New"}').text
     assert "150 actions" in text
     assert text.count("Not rendered: there are too many.") == 50
