@@ -22,6 +22,7 @@ PAGES = {
     "activity, one rule": "activity?rule=Ruleset+0+/+Rule+0",
     "explain, one record": f"explain?record={record_of(3)}",
     "errors": "errors",
+    "links": "links",
     "playground": "playground",
 }
 

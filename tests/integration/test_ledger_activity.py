@@ -1,11 +1,12 @@
 """The log as one stream: nothing missing, nothing twice, newest first, whatever is asked for."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from pd_sf_rules.ledger import Ledger, actions, events, open_ledger, tables
 from pd_sf_rules.ledger.activity import Entry, Place, Wanted, page, stream
@@ -74,6 +75,31 @@ def test_pages_are_the_stream(past: Ledger, limit: int) -> None:
     """Page by page, of any size, gives what the whole stream gives."""
     wanted = Wanted(integration="second", level="debug")
     assert _paged(past, wanted, limit) == _all(past, wanted)
+
+
+def test_a_file_of_everything_is_read_as_it_leaves(past: Ledger) -> None:
+    """The whole stream holds one chunk of each part, and keeps no transaction open between them."""
+    with past.read() as c:
+        asked = branches(EVERYTHING, integrations_in(c))
+    under_way: list[int] = []
+    reads = 0
+
+    @contextmanager
+    def reading() -> Iterator[Connection]:
+        nonlocal reads
+        reads += 1
+        under_way.append(reads)
+        with past.read() as c:
+            yield c
+        under_way.pop()
+
+    told = stream(reading, asked, chunk=20)
+    for _ in range(10):
+        next(told)
+        assert under_way == []
+    assert reads == len(asked)
+    assert sum(1 for _ in told) > 20 * len(asked)
+    assert reads > 2 * len(asked)
 
 
 QUESTIONS: dict[str, tuple[Wanted, Callable[[Entry], bool]]] = {
