@@ -6,7 +6,6 @@ import signal
 import socket
 import stat
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -93,23 +92,6 @@ def test_a_failing_task_is_seen(airflow: RunningAirflow) -> None:
     run_id = airflow.trigger("by_hand", {"greeting": "Hi", "name": "Bob", "fail": True})
     assert airflow.wait_for_run("by_hand", run_id) == "failed"
     assert airflow.task_states("by_hand", run_id)["fail_if_told"] == "failed"
-
-
-def test_a_run_by_hand_starts_within_the_second(airflow: RunningAirflow) -> None:
-    """SQLite's clock of whole seconds does not hold back a run that is due now."""
-    airflow.unpause("by_hand")
-    waits = []
-    for _ in range(4):
-        run_id = airflow.trigger("by_hand", {"greeting": "Hi", "name": "Eve"})
-        airflow.wait_for_run("by_hand", run_id)
-        run = next(run for run in airflow.runs("by_hand") if run["dag_run_id"] == run_id)
-        waits.append(seconds_between(run["queued_at"], run["start_date"]))
-    assert sorted(waits)[1] < 0.4, waits
-
-
-def seconds_between(earlier: str, later: str) -> float:
-    """Seconds from one ISO 8601 instant to another."""
-    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
 def test_a_broken_file_is_reported(airflow: RunningAirflow) -> None:

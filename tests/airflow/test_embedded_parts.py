@@ -95,6 +95,31 @@ def test_savepoints_wait_for_their_turn(tmp_path: Path, whose: str, refused: str
     assert done.stdout.strip() == refused
 
 
+NOW = """
+import importlib.util, sys
+from sqlalchemy import create_engine, func, literal, select
+
+spec = importlib.util.spec_from_file_location("airflow_local_settings", sys.argv.pop(1))
+spec.loader.exec_module(importlib.util.module_from_spec(spec))
+with create_engine("sqlite://").connect() as c:
+    before = c.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f000', 'now')").scalar()
+    print(c.scalar(select(literal(before) <= func.now())))
+"""
+
+
+def test_a_run_that_is_due_now_starts_now() -> None:
+    """`run_after <= now()`, by which the scheduler starts a run, is true within the second in which it is due."""
+    settings = str(LOCAL_SETTINGS / "airflow_local_settings.py")
+    for _ in range(
+        3
+    ):  # SQLite's own now() has whole seconds, and would be in time in one of a thousand cases
+        done = subprocess.run(
+            [sys.executable, "-c", NOW, settings],
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        assert done.stdout.strip() == "True"
+
+
 def test_loopback_goes_round_a_proxy() -> None:
     """With a proxy in the environment, the components still talk to each other directly."""
     variables = tuned({"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "intranet"})
