@@ -19,6 +19,8 @@ DONE, FAILED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 
 Command = Callable[[argparse.Namespace], int]
 
+_MASKING = MaskingFilter()
+
 COMMANDS = {
     "lint": "check rule files: a sentence and a fix for everything that is wrong",
     "schema": "print the JSON Schema of a rule file, for editors",
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     for handler in logging.getLogger().handlers:
-        handler.addFilter(MaskingFilter())
+        handler.addFilter(_MASKING)
     run: Command = options.run
     return _guarded(_at_home(run) if arguments is None else run, options)
 
