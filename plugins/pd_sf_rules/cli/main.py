@@ -91,7 +91,7 @@ def _guarded(run: Command, options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("pdsf: interrupted.", file=sys.stderr)
         return FAILED
-    except Exception as error:  # the last place before the shell
+    except Exception as error:  # noqa: BLE001 - the last place before the shell
         if options.debug and not isinstance(error, UsageError):
             print(masked(traceback.format_exc()), file=sys.stderr)
             return FAILED

@@ -77,7 +77,7 @@ def _form(spec: ConnectionSpec) -> dict[str, str]:
         "grant_type": "client_credentials",
         "client_id": spec.text("client_id"),
         "client_secret": spec.required("client_secret", "Copy it from the app's OAuth page."),
-        "scope": f"as_account-{region}.{subdomain} {_SCOPES}",
+        "scope": f"as_account-{region}.{subdomain} {_SCOPES} {spec.text('scopes')}".strip(),
     }
 
 
