@@ -138,11 +138,13 @@ def _recovered(world: PipelineWorld, clock: _Hours) -> None:
 def test_four_hours_without_pagerduty(
     world: PipelineWorld, clock: _Hours, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """Each Case of those hours pages once, and its edits follow as notes in their order."""
+    """Each Case of those hours pages once; its comment and its edits follow as notes, the edits in their order."""
     back = _away(world, monkeypatch, "pagerduty", how)
     cases = []
     for number in range(int(FOUR_HOURS / TEN_MINUTES)):
         cases.append(world.case(f"Case {number}"))
+        comment = {"ParentId": cases[-1], "CommentBody": f"Comment on {cases[-1]}"}
+        world.sandbox.salesforce.create("CaseComment", comment)
         for one in cases[-2:]:
             clock.pass_(1)
             world.edit(one, Description=f"{one} at {clock.elapsed:.0f}")
@@ -158,8 +160,9 @@ def test_four_hours_without_pagerduty(
     for case_id in cases:
         (link,) = world.links_of(case_id)
         notes = world.notes(link.incident_id)
-        said = [int(note.rpartition(" ")[2]) for note in notes]
-        assert all(note.startswith(case_id) for note in notes)
+        said = [int(note.rpartition(" ")[2]) for note in notes if note.startswith(case_id)]
+        assert sum(f"Comment on {case_id}" in note for note in notes) == 1
+        assert len(notes) == len(said) + 1
         assert said == sorted(set(said))
         assert len(said) in {1, 2}
     assert {one["Status"] for one in world.cases()} == {"Escalated"}

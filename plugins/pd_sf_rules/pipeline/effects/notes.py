@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.ledger import actions, notes
+from pd_sf_rules.ledger import actions, notes, waiting
 from pd_sf_rules.ledger.notes import KnownNote
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
 from pd_sf_rules.pipeline import outcomes
@@ -21,7 +21,13 @@ from pd_sf_rules.pipeline.effects.sending import (
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.run import Run, utc_now
-from pd_sf_rules.planning.kinds import COPY_COMMENT, COPY_NOTE, NOTE_COPIES
+from pd_sf_rules.planning.kinds import (
+    COPY_COMMENT,
+    COPY_NOTE,
+    CREATE_INCIDENT,
+    CREATE_RECORD,
+    NOTE_COPIES,
+)
 from pd_sf_rules.planning.notes import COMMENT_BYTES, as_comments, as_note, cut
 from pd_sf_rules.planning.values import text_digest
 from pd_sf_rules.systems.pagerduty.actions import add_note
@@ -163,10 +169,10 @@ def _unclaimed(run: Run, system: Source, found: Sequence[str]) -> str | None:
 
 
 def _without_pair(run: Run, task: Task, what: str) -> None:
-    """A crossing text waits a while for its pair; anything else has nothing to do."""
+    """A crossing text waits a while for its pair, and as long as something is to create it; anything else is done."""
     age = utc_now() - task.action.created_at
     with run.ledger.begin() as c:
-        if task.action.kind in NOTE_COPIES and age < LINK_WAIT:
+        if task.action.kind in NOTE_COPIES and (age < LINK_WAIT or _is_to_come(c, run, task)):
             actions.record_outcome(
                 c,
                 task.action.id,
@@ -178,6 +184,15 @@ def _without_pair(run: Run, task: Task, what: str) -> None:
             )
         else:
             outcomes.skipped(c, run, task.action, f"No {what} is linked.")
+
+
+def _is_to_come(c: Connection, run: Run, task: Task) -> bool:
+    """Say whether an open action is to make the other side: in an outage that takes hours."""
+    action = task.action
+    records = [action.record_id] if action.record_id else []
+    incidents = [action.incident_id] if action.incident_id else []
+    waits = waiting.open_actions_of(c, run.name, records=records, incidents=incidents)
+    return any(one.kind in {CREATE_INCIDENT, CREATE_RECORD} for one in waits)
 
 
 def _progress(c: Connection, task: Task, finished: set[str]) -> None:
