@@ -168,3 +168,34 @@ def test_an_entry_does_not_wait_for_ever(world: PipelineWorld) -> None:
         world.clock.pass_(minutes=1)
     world.settle()
     assert [one["Subject"] for one in world.cases()] == ["acknowledge"]
+
+
+@pytest.mark.parametrize(
+    ("system", "answered"),
+    [("salesforce", 0), ("salesforce", 1), ("pagerduty", 1), ("pagerduty", 2)],
+)
+def test_a_first_start_that_breaks_off(world: PipelineWorld, system: str, answered: int) -> None:
+    """What was there stays old and what comes counts from the first start on, though its looks failed."""
+    world.hurry()
+    record = {"create_record": {"fields": {"Subject": "{{ incident.title }}", "Priority": "Low"}}}
+    world.rules(PAGE_HIGH, mirror("Open", event_is("trigger"), record))
+    world.case("old case")
+    world.ana().create_incident("Support P2", "old incident")
+    path = "query" if system == "salesforce" else "log_entries"
+    fault = world.fault("server_error", system, "GET", path, after=answered, times=None)
+    assert world.sync().errors
+    world.sandbox.faults.remove(fault)
+    world.clock.pass_(seconds=2)
+    world.case("new case")
+    world.ana().create_incident("Support P2", "new incident")
+    world.settle(passes=3)
+    assert sorted(one["title"] for one in world.incidents()) == [
+        "new case",
+        "new incident",
+        "old incident",
+    ]
+    assert sorted(one["Subject"] for one in world.cases()) == [
+        "new case",
+        "new incident",
+        "old case",
+    ]

@@ -1,15 +1,19 @@
 """Where a look at a stream begins, what of it counts, and what is old at a first start."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import cursors
 from pd_sf_rules.model import Window
 from pd_sf_rules.pipeline.run import Run
 from pd_sf_rules.planning.windows import first_start, live_window
 
 EVERYTHING = datetime.max.replace(tzinfo=UTC)
+_log = logging.getLogger(__name__)
+
 NEWEST, BEGUN = "newest", "begun"
 
 
@@ -55,7 +59,12 @@ def look_at(
     began = run.integration.start_at(now)
     if run.integration.start_from != "now":
         return _begin(run, stream, Look(live_window(began, now), began), {}, start=start)
-    there = newest(first_start(began, None))
+    try:
+        there = newest(first_start(began, None))
+    except SyncError as error:
+        # What happens from now on counts, though the first look may fail; then the server's clock has to be believed.
+        _log.warning("The newest stamp of %s is not told: %s", stream, error)
+        there = began
     look = Look(live_window(began, now), first_start(began, there), EVERYTHING)
     begun = max(there, look.started_at) if there else look.started_at
     return _begin(run, stream, look, {BEGUN: begun.isoformat()}, start=start)

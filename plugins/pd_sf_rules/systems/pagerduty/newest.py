@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pd_sf_rules.systems.clock import parse_instant, second_text
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
@@ -24,10 +25,15 @@ def newest_log_entries(client: PagerDutyClient, since: datetime) -> list[SeenEnt
     params = {"since": second_text(since), "limit": LOOKED_AT}
     body = client.get("log_entries", params, doing="the newest log entries")
     rows = body.get("log_entries") if isinstance(body, Mapping) else None
-    return [
-        SeenEntry(
-            str(row["id"]), parse_instant(str(row.get("created_at"))), str(row.get("type") or "")
-        )
-        for row in rows or []
-        if isinstance(row, Mapping) and row.get("id") and row.get("created_at")
-    ]
+    return [seen for row in rows or [] if (seen := _seen(row)) is not None]
+
+
+def _seen(row: Any) -> SeenEntry | None:
+    """Return an entry at a glance, None of what is none: its own pull tells the error."""
+    if not isinstance(row, Mapping) or not row.get("id"):
+        return None
+    try:
+        created_at = parse_instant(str(row.get("created_at")))
+    except ValueError:
+        return None
+    return SeenEntry(str(row["id"]), created_at, str(row.get("type") or ""))
