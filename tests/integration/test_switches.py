@@ -49,6 +49,7 @@ def test_status_tells_what_holds(world: PipelineWorld) -> None:
     turn(world.ledger, "a.yaml", enabled=False, who="ada", why="")
     (one,) = ruleset_states(world.ledger, {"default"})
     assert one.state == "off"
+    assert one.switched.startswith("switched off by ada ")
 
 
 def test_the_last_good_version_is_switched_too(world: PipelineWorld) -> None:

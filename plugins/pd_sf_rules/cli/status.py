@@ -108,7 +108,16 @@ def _told(found: "Status", examined: Sequence["Check"]) -> Iterator[str]:
         yield from (f"  {without_field(one)}" for one in state.without_incident_id)
         yield from _runs_told(state)
     yield ""
-    rows = [(one.name, one.state, one.rules, one.version, one.path) for one in found.rulesets]
+    rows = [
+        (
+            one.name,
+            ", ".join(filter(None, (one.state, one.switched))),
+            one.rules,
+            one.version,
+            one.path,
+        )
+        for one in found.rulesets
+    ]
     yield table(("ruleset", "state", "rules", "version", "file"), rows, widest=100)
     for check in examined:
         yield f"{'ok    ' if check.ok else 'BROKEN'} {check.name}: {check.said}"

@@ -8,9 +8,9 @@ from pd_sf_rules.pipeline.checks import Check
 from pd_sf_rules.pipeline.live_lint import NO_ID, lint_live
 from pd_sf_rules.pipeline.run import Connect
 from pd_sf_rules.pipeline.status import ConnectionState, IntegrationState, Status, late_streams
+from pd_sf_rules.pipeline.switching import load_switched
 from pd_sf_rules.pipeline.webhooks import webhook_state
-from pd_sf_rules.rules.loader import load_folder
-from pd_sf_rules.settings import Integration, rulesets_folder, usable_integrations
+from pd_sf_rules.settings import Integration, usable_integrations
 
 CLOCKS_APART = 60.0
 """Seconds. The cursors use the servers' clocks; leases and log-ins (a JWT lives 180 s) use this machine's."""
@@ -27,7 +27,7 @@ def checks(
         told.append(_lag(state))
         told.append(_webhook(ledger, by_name[state.name], connect))
         told += _alerts(by_name[state.name], connect)
-    told += _rules(integrations, connect)
+    told += _rules(ledger, integrations, connect)
     return told
 
 
@@ -104,8 +104,10 @@ def _ago(state: IntegrationState) -> int:
     return round(max(one.lag for one in state.streams))
 
 
-def _rules(integrations: Sequence[Integration], connect: Connect) -> Iterator[Check]:
-    rulesets = [one for one in load_folder(rulesets_folder())[0] if one.enabled]
+def _rules(
+    ledger: Ledger, integrations: Sequence[Integration], connect: Connect
+) -> Iterator[Check]:
+    rulesets = [one for one in load_switched(ledger)[0] if one.enabled]
     if not rulesets:
         yield Check("rules against the accounts", True, "No ruleset is enabled.")
         return

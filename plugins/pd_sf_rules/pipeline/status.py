@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pd_sf_rules.errors import SyncError
-from pd_sf_rules.ledger import Ledger, cursors, pauses, runs
+from pd_sf_rules.ledger import Ledger, cursors, pauses, runs, switches
 from pd_sf_rules.ledger import rulesets as versions
 from pd_sf_rules.ledger.backlog import Queue, queue_of
 from pd_sf_rules.ledger.pauses import Pause
@@ -17,7 +17,7 @@ from pd_sf_rules.model import ApiUsage
 from pd_sf_rules.pipeline.incident_ids import objects_without
 from pd_sf_rules.pipeline.opening import open_run
 from pd_sf_rules.pipeline.run import Connect, Run, utc_now
-from pd_sf_rules.pipeline.switching import load_switched
+from pd_sf_rules.pipeline.switching import load_switched, told
 from pd_sf_rules.rules.diagnostics import Diagnostic
 from pd_sf_rules.settings import Integration
 
@@ -57,7 +57,7 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class RulesetState:
-    """One ruleset file: what of it is in force, and the first thing wrong with it."""
+    """One ruleset file: what of it is in force, the first thing wrong with it, and who switched it beside the file."""
 
     path: str
     name: str
@@ -66,6 +66,7 @@ class RulesetState:
     rules: int
     state: InForce
     said: str = ""
+    switched: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,8 @@ def late_streams(state: IntegrationState) -> list[str]:
 def ruleset_states(ledger: Ledger, integrations: set[str]) -> list[RulesetState]:
     """Return every ruleset file and what of it is in force, in file-name order."""
     valid, diagnostics = load_switched(ledger)
+    with ledger.read() as c:
+        turned = switches.in_force(c)
     states = [
         RulesetState(
             path=one.path,
@@ -204,6 +207,7 @@ def ruleset_states(ledger: Ledger, integrations: set[str]) -> list[RulesetState]
             said=""
             if one.integration in integrations or not one.enabled
             else f"There is no integration '{one.integration}'.",
+            switched=_switch_of(one.path, turned),
         )
         for one in valid
     ]
@@ -218,5 +222,11 @@ def ruleset_states(ledger: Ledger, integrations: set[str]) -> list[RulesetState]
             last = versions.last_good(c, Path(path).name)
         said = f"line {first.line}: {first.message} {first.hint}".strip()
         state: InForce = "last good version in force" if last else "not in force"
-        states.append(RulesetState(path, "", "", last[0] if last else "", 0, state, said))
+        version, switched = last[0] if last else "", _switch_of(path, turned)
+        states.append(RulesetState(path, "", "", version, 0, state, said, switched))
     return sorted(states, key=lambda one: one.path)
+
+
+def _switch_of(path: str, turned: Mapping[str, switches.Switch]) -> str:
+    switch = turned.get(Path(path).name)
+    return told(switch) if switch is not None else ""

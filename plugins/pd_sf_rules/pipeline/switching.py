@@ -30,6 +30,13 @@ def switched(rulesets: Iterable[Ruleset], turned: Mapping[str, Switch]) -> list[
     return [_switched(one, turned.get(Path(one.path).name)) for one in rulesets]
 
 
+def told(switch: Switch) -> str:
+    """Return one clause about a switch: what, by whom, when and why."""
+    why = f": {switch.why}" if switch.why else ""
+    word = "on" if switch.enabled else "off"
+    return f"switched {word} by {switch.turned_by} {switch.turned_at:%Y-%m-%d %H:%M}Z{why}"
+
+
 def turn(ledger: Ledger, file: str, *, enabled: bool | None, who: str, why: str) -> Switch:
     """Switch the ruleset of a file on (True), off (False), or leave it to its file again (None).
 
