@@ -5,7 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -91,7 +91,10 @@ def test_links_lead_to_incident_and_record(world: SyncWorld) -> None:
     case_id = world.sides.case("Linked in the UI")
     incident = world.incident_for("Linked in the UI")
     run_id, _ = world.run_about(TO_PAGERDUTY, case_id)
-    assert links_of(world, TO_PAGERDUTY, run_id)["Incident in PagerDuty"] == incident["html_url"]
+    told = links_of(world, TO_PAGERDUTY, run_id)
+    assert told["Incident in PagerDuty"] == incident["html_url"]
+    run = urlencode({"dag_id": TO_PAGERDUTY, "run_id": run_id})
+    assert told["Explain"] == f"pd-sf-rules/explain?{run}"
     world.sides.ana().acknowledge(incident["id"])
     run_id, _ = world.run_about(TO_SALESFORCE, case_id)
     url = links_of(world, TO_SALESFORCE, run_id)["Record in Salesforce"]
