@@ -136,6 +136,22 @@ def test_a_record_that_is_hidden_is_waited_for(world: PipelineWorld) -> None:
     assert "does not see" in action.message
 
 
+def test_a_record_that_becomes_visible_late_is_adopted(world: PipelineWorld) -> None:
+    """A creation that Salesforce has taken and not yet committed cannot be doubled: the next look finds it."""
+    world.rules(mirror("Born", event_is("trigger"), BORN))
+    world.sync()
+    world.hurry()
+    incident = world.ana().create_incident("Renewals", "New outage")
+    late = {"object": "Case", "fields": {"Subject": "Late", ID: incident["id"]}}
+    number, (case_id,) = world.sandbox.salesforce.faults.hold([late])
+    world.sync()
+    assert world.action("create_record").state == "pending"
+    world.sandbox.salesforce.faults.release(number)
+    world.settle(3)
+    assert [one["Id"] for one in world.cases()] == [case_id]
+    assert [one.incident_id for one in world.links_of(case_id)] == [incident["id"]]
+
+
 def test_several_records_for_an_incident_carry_no_id(world: PipelineWorld) -> None:
     """Where a rule asks for another record each time, no record claims to be the only one."""
     again = {"create_record": {**BORN["create_record"], "when_linked": "create"}}
