@@ -120,16 +120,25 @@ def _pull_object(run: Run, rulebook: Rulebook, name: str, given: Window | None) 
     newest: datetime | None = None
     for page in _pages(run, rulebook, look):
         newest = max((change.stamp for change in page), default=newest)
-        with run.ledger.begin() as c:
-            rows, left = _judge_page(c, run, look, page)
-            for row in rows:
-                stored = _record_row(c, run, look, row)
-                if stored is None:
-                    left.append(row.change.stamp)
-                else:
-                    new += stored
+        stored, left = _record_page(run, look, page)
+        new += stored
         held += left
+        del page  # the next one is read now: memory holds one at a time
     return Pulled(stream(name), look.window, new, min(held, default=None), newest)
+
+
+def _record_page(run: Run, look: _Look, page: Sequence[Change]) -> tuple[int, list[datetime]]:
+    """Record what is new on a page; return how many events, and the stamps of the rows left for the next look."""
+    new = 0
+    with run.ledger.begin() as c:
+        rows, left = _judge_page(c, run, look, page)
+        for row in rows:
+            stored = _record_row(c, run, look, row)
+            if stored is None:
+                left.append(row.change.stamp)
+            else:
+                new += stored
+    return new, left
 
 
 def _look(run: Run, rulebook: Rulebook, name: str, given: Window | None, *, start: bool) -> _Look:

@@ -38,6 +38,7 @@ def pull_changes(
     welcome = [*_WELCOME, "LastModifiedBy.Name"] if with_agent else [*_WELCOME]
     for rows in _rows_between(client, object_name, window, [*_ALWAYS, *fields], welcome):
         yield [_change(object_name, row, fields) for row in rows]
+        del rows  # memory holds one page at a time
 
 
 def fetch_records(

@@ -96,8 +96,8 @@ class SalesforceClient:
         doing = doing or "a query"
         body = self.get("query/", {"q": soql}, doing=doing)
         seen: set[str] = set()
-        while isinstance(body, Mapping) and isinstance(body.get("records"), list):
-            yield [row for row in body["records"] if isinstance(row, dict)]
+        while isinstance(body, dict) and isinstance(body.get("records"), list):
+            yield [row for row in body.pop("records") if isinstance(row, dict)]
             following = body.get("nextRecordsUrl")
             if body.get("done") is False and (not following or following in seen):
                 raise RetryableError(f"Salesforce's answer to {doing} breaks off in the middle.")
