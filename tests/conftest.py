@@ -1,10 +1,17 @@
 """What holds for the whole suite: which tests share a worker, and that nobody's own `.env` reaches them."""
 
 import os
+import zlib
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 os.environ["PDSF_ENV_FILE"] = ""
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SPREAD = {"test_chaos.py": 3}
 """Files whose tests are many and independent of each other: over how many workers they may be spread."""
@@ -13,19 +20,41 @@ STARTS_AIRFLOW = frozenset({"airflow", "topology"})
 """Folders whose tests do."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker and in order, so that they share what a file starts.
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
+    """Keeps tests that share something on one worker and in order; see `group_of`.
 
-    Those that start an Airflow come first: they wait much and take long, and the others fill the time. A mark
-    `xdist_group` of a file's own (several files that share one Airflow) goes before.
+    xdist's own groups do not hold under pytest 9.2, whose node ids cannot be given a suffix any more.
     """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | None:
+    """Take over `--dist loadgroup`."""
+    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those that start an Airflow first: they wait much and take long, and the others fill the time."""
     items.sort(key=lambda item: STARTS_AIRFLOW.isdisjoint(item.path.parts))
-    turns: dict[str, int] = {}
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        name = item.path.name
-        number = turns[name] = turns.get(name, -1) + 1
-        group = f"{name}-{number % SPREAD[name]}" if name in SPREAD else name
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def group_of(nodeid: str) -> str:
+    """Return whom a test shares a worker with.
+
+    Those of its file; the files marked `xdist_group(SHARED)` have one Airflow, those of tests/browser one browser.
+    """
+    file = nodeid.partition("::")[0]
+    path = Path(file)
+    if "browser" in path.parts:
+        return "browser"
+    if path.name in SPREAD:
+        return f"{file} {zlib.crc32(nodeid.encode()) % SPREAD[path.name]}"
+    return "one Airflow" if _shares_an_airflow(file) else file
+
+
+@cache
+def _shares_an_airflow(file: str) -> bool:
+    return "xdist_group(SHARED)" in (ROOT / file).read_text(encoding="utf-8")
