@@ -32,7 +32,7 @@ COMMANDS = {
     "links": "which record and which incident belong together",
     "errors": "actions that failed or wait for their next try, by cause",
     "status": "connections, cursors, lag, queue, quota, rulesets",
-    "setup": "PagerDuty's webhook (make, check, rotate) and the key pair for Salesforce's login",
+    "setup": "write .env by questions, make the key pair for Salesforce's login, PagerDuty's webhook",
     "pause": "let the actions of an integration or a ruleset queue",
     "resume": "end a pause: what queued goes out at the next sync",
     "reconcile": "compare all linked pairs on both sides; report drift, repair it if told to",
