@@ -297,7 +297,7 @@ def test_threads_end_with_their_components(tmp_path: Path) -> None:
     components = running(tmp_path, "import time; time.sleep(60)", [])
     components.start()
     components.stop()
-    assert not [t for t in threading.enumerate() if t.name.startswith("read ")]
+    assert not [t for t in threading.enumerate() if t.name == "read only"]
 
 
 def test_a_home_stays_held_until_the_guard_has_ended(tmp_path: Path) -> None:
