@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pd_sf_rules.ledger import Ledger, waiting
 from pd_sf_rules.model import Source
 from pd_sf_rules.pipeline.run import utc_now
+from pd_sf_rules.planning.windows import CLOCK_DOUBT, OVERLAP
 from pd_sf_rules.rules.evaluator import compile_rules
 from pd_sf_rules.rules.loader import load_folder
 from pd_sf_rules.rules.ruleset import Ruleset
@@ -18,8 +19,8 @@ from pd_sf_rules.systems.pagerduty.newest import newest_log_entries
 from pd_sf_rules.systems.salesforce.changes import newest_changes
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
 
-LOOK_BACK = timedelta(seconds=600)
-"""From when rows are counted: a row that becomes visible late still changes the count."""
+LOOK_BACK = OVERLAP + CLOCK_DOUBT
+"""From when rows are counted: one that shows late, or is stamped behind the clock, still changes the count."""
 
 COMMENT_OBJECT = "CaseComment"
 
