@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import httpx
+
 from embedded import database
 from embedded.components import Components, LineSink, commands
 from embedded.errors import EmbeddedAirflowError
@@ -97,9 +99,13 @@ def require_free(port: int) -> int:
     return port
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
+def _answers(task_port: int) -> bool:
+    """Whether tasks are answered: the first request takes long, and no task is to wait for it."""
+    try:
+        httpx.get(f"http://{HOST}:{task_port}/execution/health", timeout=30.0, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return True
 
 
 def _wait_until_healthy(airflow: RunningAirflow, task_port: int, timeout: float) -> None:
@@ -108,7 +114,7 @@ def _wait_until_healthy(airflow: RunningAirflow, task_port: int, timeout: float)
         airflow.components.require_alive()
         health = airflow.health()
         missing = [name for name in _NEEDED if health.get(name) != "healthy"]
-        missing += [] if _listens(task_port) else ["task-server"]
+        missing += [] if _answers(task_port) else ["task-server"]
         if not missing:
             return
         if time.monotonic() > deadline:

@@ -126,6 +126,8 @@ def _tuning() -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
         "AIRFLOW__API__WORKERS": "1",
+        # A task gives up after five requests without an answer: on a busy machine not after 5 s each.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "20",
         "PDSF_PRELOAD": ",".join(PRELOADED),
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
     }
