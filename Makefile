@@ -56,7 +56,9 @@ lock: install ## resolve requirements*.txt into the lock files, keeping what nee
 	eval "$$compile requirements.txt --constraints requirements.lock --output-file requirements-prod.lock"
 
 docs: install ## the documentation site, built strictly into .run/site (an environment of its own)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/uv tool run --quiet --from mkdocs==1.6.1 --with-requirements requirements-docs.txt mkdocs build --strict --quiet $(ARGS)
+	@test -x .run/docs/bin/python || $(BIN)/python -m venv .run/docs
+	@.run/docs/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-docs.txt
+	@NO_MKDOCS_2_WARNING=1 .run/docs/bin/mkdocs build --strict --quiet $(ARGS)
 	@echo ".run/site/index.html"
 
 reference: install ## write docs/reference from the code
