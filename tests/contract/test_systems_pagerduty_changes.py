@@ -228,7 +228,9 @@ def test_both_bounds_may_leave_their_second_out(
         since, until = request.query["since"][0], request.query["until"][0]
         offset = int(request.query["offset"][0])
         found = [row for row in reversed(rows) if since < row["created_at"] < until]
-        return Reply(200, {"log_entries": found[offset : offset + 100], "more": offset + 100 < len(found)})
+        return Reply(
+            200, {"log_entries": found[offset : offset + 100], "more": offset + 100 < len(found)}
+        )
 
     server.on("GET", "/log_entries", answer)
     entries = pull_log_entries(scripted_pagerduty(server), HOUR)

@@ -230,7 +230,7 @@ def _read_record(run: Run, object_name: str, record_id: str, fields: Sequence[st
 
     A field that the org does not have is left out, so that the template's own error names it.
     """
-    gone = dict.fromkeys(fields)  # blank: what a template says of a record that was deleted meanwhile
+    gone = dict.fromkeys(fields)  # blank: the record was deleted meanwhile
     try:
         return fetch_records(run.salesforce, object_name, [record_id], fields).get(record_id, gone)
     except RefusedError as error:
