@@ -18,6 +18,15 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 HOW_TO_GET = "Chromium is not installed: `apt-get install chromium` (or set CHROMIUM to its path)"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests on one worker: they share one api-server and one browser."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
 @pytest.fixture(scope="session")
 def session_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The api-server of the session, over a sandbox of its own."""
@@ -86,7 +95,7 @@ def open_as(
         assert person in PEOPLE
         given = {"viewport": {"width": 1440, "height": 900}} | options
         context = browser.new_context(storage_state=signed_in(person), **given)  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on(

@@ -1,9 +1,9 @@
 """The links: pairs with both sides, drift, search and pages; linking and parting by hand, by role."""
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import Connection, insert
@@ -122,19 +122,9 @@ def test_many_links_are_paged_and_searched(site: Site, open_as: Open) -> None:
     with site.ledger.begin() as c:
         for first in range(0, 100_000, 10_000):
             _write(c, range(first, first + 10_000), "A subject")
-    client = site.client("auditor")
-    client.get("links")
-    for query in (
-        "",
-        "?text=P77",
-        f"?before={(NOW + timedelta(seconds=50_000)).isoformat()}|x|y".replace("+", "%2B"),
-    ):
-        times = []
-        for _ in range(3):
-            started = time.perf_counter()
-            assert client.get(f"links{query}").status_code == 200
-            times.append(time.perf_counter() - started)
-        assert min(times) < MOST_SECONDS, (query, times)
+    middle = quote((NOW + timedelta(seconds=50_000)).isoformat())
+    for query in ("", "?text=P77", f"?before={middle}|x|y"):
+        assert site.cost("auditor", f"links{query}") < MOST_SECONDS, query
     page = open_as("auditor", "links")
     assert page.locator(ROWS).count() == 50
     newest = page.locator(ROWS).first.inner_text()

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -174,12 +173,5 @@ def test_many_rules_over_a_big_ledger_are_as_fast(site: Site) -> None:
         rules = CRITICAL.split("rules:\n")[1].split("  - name: Mirror")[0]
         text = "".join(rules.replace("Page support", f"Rule {k}") for k in range(n, 20, 5))
         site.ruleset(f"version: 1\nname: Ruleset {n}\nenabled: true\nrules:\n{text}", f"{n}.yaml")
-    client = site.client("auditor")
-    client.get("rulesets")
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        answer = client.get("rulesets")
-        times.append(time.perf_counter() - started)
-    assert "clean" in answer.text or "warning" in answer.text
-    assert min(times) < MOST_SECONDS, times
+    assert "Ruleset 4" in site.client("auditor").get("rulesets").text
+    assert site.cost("auditor", "rulesets") < MOST_SECONDS

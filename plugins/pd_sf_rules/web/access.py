@@ -22,6 +22,7 @@ from airflow.models.connection import Connection
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, status
 
+from pd_sf_rules.errors import SettingsError
 from pd_sf_rules.policies import dag_id
 from pd_sf_rules.settings import Integration, usable_integrations
 
@@ -43,13 +44,21 @@ class Viewer:
     @cached_property
     def integrations(self) -> dict[str, Integration]:
         """The integrations whose sync DAG this person may read, by name, in file order."""
-        found, _ = usable_integrations()
-        return {n: i for n, i in found.items() if self._allowed(i, "see")}
+        return {n: i for n, i in self._files[0].items() if self._allowed(i, "see")}
 
     @cached_property
     def hidden(self) -> set[str]:
         """Names of the integrations that there are and that are not for this person."""
-        return set(usable_integrations()[0]) - set(self.integrations)
+        return set(self._files[0]) - set(self.integrations)
+
+    @property
+    def broken(self) -> list[str]:
+        """A sentence for each integration file that cannot be used."""
+        return [str(error) for error in self._files[1]]
+
+    @cached_property
+    def _files(self) -> tuple[dict[str, Integration], list[SettingsError]]:
+        return usable_integrations()
 
     def integration(self, name: str) -> Integration:
         """Return one by name, or refuse with 404 when it is not there or not for this person."""
@@ -58,8 +67,13 @@ class Viewer:
         return self.integrations[name]
 
     def chosen(self, name: str = "") -> Integration:
-        """Return the one named in an address, else the first; 404 when there is none."""
+        """Return the one named in an address, else the first; 404 when there is none.
+
+        Raises SettingsError where no file can be used.
+        """
         first = next(iter(self.integrations), "")
+        if not name and not first and self._files[1]:
+            raise self._files[1][0]
         return self.integration(name or first)
 
     def may_act(self, integration: Integration) -> bool:

@@ -1,6 +1,6 @@
 """Summary: how an integration is, at a glance, with the switches of its pauses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -69,7 +69,8 @@ def summary(
         settings=chosen,
         found=found,
         budgets=found.budgets,
-        verdict=_verdict(found),
+        broken=viewer.broken,
+        verdict=_verdict(found, viewer.broken),
         failed=_failed(found),
         chart=chart(found.slots, length),
         span=span,
@@ -157,12 +158,12 @@ def _account(conn_id: str, who: str) -> Account:
     return Account(conn_id, user, has_webhook_secret=bool(spec.text("webhook_secret")))
 
 
-def _verdict(found: Overview) -> tuple[str, str]:
+def _verdict(found: Overview, broken: Sequence[str]) -> tuple[str, str]:
     """Return the word beside the title, and its tone."""
     if found.state.paused:
         return "paused", "warn"
-    if found.problems:
-        return f"{len(found.problems)} to look at", "bad"
+    if found.problems or broken:
+        return f"{len(found.problems) + len(broken)} to look at", "bad"
     if not found.state.streams:
         return "not started", "note"
     return "in step", "good"

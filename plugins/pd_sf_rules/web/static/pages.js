@@ -26,7 +26,7 @@
     if (event.target.matches("[data-sends]")) event.target.form.requestSubmit();
   });
 
-  // One open menu at a time; Escape closes it.
+  // One open menu at a time; Escape and a click elsewhere close it.
   document.addEventListener("toggle", (event) => {
     if (!event.target.matches?.("details.menu[open]")) return;
     $$("details.menu[open]").filter((one) => one !== event.target).forEach((one) => one.removeAttribute("open"));
@@ -37,6 +37,10 @@
       one.removeAttribute("open");
       one.querySelector("summary").focus();
     });
+  });
+
+  document.addEventListener("click", (event) => {
+    $$("details.menu[open]").filter((one) => !one.contains(event.target)).forEach((one) => one.removeAttribute("open"));
   });
 
   // Airflow shows these pages in a frame that may open no window and may not leave: its own window does it instead.
