@@ -12,6 +12,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow.triggers.shared_stream import SharedStreamManager
 
 from pd_sf_rules.hooks.runs import ledger_of_process
+from pd_sf_rules.pipeline.switching import turn
 from pd_sf_rules.triggers.changes import (
     ChangesTrigger,
     PagerDutyChangesTrigger,
@@ -155,6 +156,22 @@ def test_each_hears_its_own_topic_once(watched: PipelineWorld) -> None:
             await of_notes.hear(2)
             await looked(watched, "salesforce", 5)
             assert of_notes.rings == 2
+
+    run(story)
+
+
+def test_a_ruleset_that_a_person_switched_on_is_watched_for(watched: PipelineWorld) -> None:
+    """Its file says off; from the switch on its object's changes ring."""
+    watched.rules(PAGE_NEW, enabled=False)
+
+    async def story() -> None:
+        async with listening(SalesforceChangesTrigger(poll_seconds=POLL)) as (ear,):
+            await ear.hear(1)
+            await asyncio.to_thread(watched.case)
+            turn(ledger_of_process(), "a.yaml", enabled=True, who="Ana", why="")
+            await looked(watched, "salesforce", 3)
+            await asyncio.to_thread(watched.case)
+            await ear.hear(2)
 
     run(story)
 

@@ -9,9 +9,10 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from pd_sf_rules.errors import RetryableError
+from pd_sf_rules.hooks.runs import ledger_of_process
+from pd_sf_rules.pipeline.switching import load_switched
 from pd_sf_rules.policies import dag_id
-from pd_sf_rules.rules.loader import load_folder
-from pd_sf_rules.settings import Integration, rulesets_folder
+from pd_sf_rules.settings import Integration
 
 MONITOR = "/api/v2/monitor/health"
 PATIENCE_SECONDS = 10.0
@@ -84,7 +85,7 @@ def silent_dags(context: Context, integration: Integration) -> Iterator[str]:
 
 
 def _needed(integration: Integration) -> set[str]:
-    rulesets, _ = load_folder(rulesets_folder())
+    rulesets, _ = load_switched(ledger_of_process())
     sources = {
         rule.run_on
         for ruleset in rulesets

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pd_sf_rules.ledger import Ledger, waiting
+from pd_sf_rules.ledger.switches import Switch
 from pd_sf_rules.model import Source
 from pd_sf_rules.pipeline.run import utc_now
+from pd_sf_rules.pipeline.switching import switched
 from pd_sf_rules.planning.windows import CLOCK_DOUBT, OVERLAP
 from pd_sf_rules.rules.evaluator import compile_rules
 from pd_sf_rules.rules.loader import load_folder
@@ -39,9 +41,14 @@ class SalesforceBell:
     _files: tuple[Any, ...] = ()
     _rulesets: dict[str, Ruleset] = field(default_factory=dict)
 
-    def rang(self, client: SalesforceClient, integration: Integration) -> Topics:
-        """Return what changed since the last look; the first look, and one with nothing to watch, tells nothing."""
-        objects = self._watched(integration)
+    def rang(
+        self, client: SalesforceClient, integration: Integration, turned: Mapping[str, Switch]
+    ) -> Topics:
+        """Return what changed since the last look; the first look, and one with nothing to watch, tells nothing.
+
+        `turned` holds people's switches of rulesets, by file.
+        """
+        objects = self._watched(integration, turned)
         if not objects:
             return NOTHING
         now = client.server_now()
@@ -67,7 +74,7 @@ class SalesforceBell:
             name: (count, _instant(stamp)) for name, (count, stamp) in told["seen"].items()
         }
 
-    def _watched(self, integration: Integration) -> tuple[str, ...]:
+    def _watched(self, integration: Integration, turned: Mapping[str, Switch]) -> tuple[str, ...]:
         folder = rulesets_folder()
         files = _stamps(folder)
         if files != self._files:
@@ -75,7 +82,7 @@ class SalesforceBell:
             self._files = files
         mine = [
             one
-            for one in self._rulesets.values()
+            for one in switched(self._rulesets.values(), turned)
             if one.enabled and one.integration == integration.name
         ]
         objects = set(compile_rules(mine).objects())

@@ -8,7 +8,8 @@ from typing import Any
 
 from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.errors import SyncError
-from pd_sf_rules.ledger import Ledger
+from pd_sf_rules.ledger import Ledger, switches
+from pd_sf_rules.ledger.switches import Switch
 from pd_sf_rules.model import SALESFORCE, Source
 from pd_sf_rules.settings import Integration, load_integration
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
@@ -103,10 +104,17 @@ class Poll:
     def _rang(self, integration: Integration) -> Topics:
         match self._bell, self._client:
             case SalesforceBell() as bell, SalesforceClient() as client:
-                return bell.rang(client, integration)
+                return bell.rang(client, integration, self._turned())
             case PagerDutyBell() as bell, PagerDutyClient() as client:
                 return bell.rang(client, integration)
         raise TypeError("A bell and a client of different systems.")
+
+    def _turned(self) -> Mapping[str, Switch]:
+        """Return people's switches of rulesets, by file; without a ledger the files alone count."""
+        if self.open_ledger is None:
+            return {}
+        with self.open_ledger().read() as c:
+            return switches.in_force(c)
 
     def _became_due(self) -> Topics:
         if self.open_ledger is None:
