@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,7 @@ class Poll:
     _bell: SalesforceBell | PagerDutyBell = field(init=False)
     _due: DueBell = field(init=False)
     _client: SalesforceClient | PagerDutyClient | None = None
+    _switches: Mapping[str, Switch] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._bell = SalesforceBell() if self.system == SALESFORCE else PagerDutyBell()
@@ -110,11 +112,13 @@ class Poll:
         raise TypeError("A bell and a client of different systems.")
 
     def _turned(self) -> Mapping[str, Switch]:
-        """Return people's switches of rulesets, by file; without a ledger the files alone count."""
-        if self.open_ledger is None:
-            return {}
-        with self.open_ledger().read() as c:
-            return switches.in_force(c)
+        """Return people's switches of rulesets, by file: as last seen, where the ledger cannot be asked."""
+        if self.open_ledger is not None:
+            with suppress(SyncError, OSError), self.open_ledger().read() as c:
+                self._switches = switches.in_force(
+                    c
+                )  # what is wrong with it, the question for retries tells
+        return self._switches
 
     def _became_due(self) -> Topics:
         if self.open_ledger is None:
