@@ -154,6 +154,12 @@ def looked_after(sync: SyncWorld) -> Iterator[None]:
         watcher.join()
 
 
+def leave(sync: SyncWorld) -> None:
+    """Take settings and rules away again: what comes after it in the shared Airflow reads these folders too."""
+    for path in sync.sides.home.glob("*/chaos*.yaml"):
+        path.unlink()
+
+
 def join(sync: SyncWorld, sandbox: World) -> None:
     """Give the shared Airflow connections, settings and rules for these two systems, and switch their DAGs on."""
     app = ConnectedApp(consumer_key="chaos", consumer_secret="hush", run_as=API_USER)

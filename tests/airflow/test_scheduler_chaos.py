@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from sandbox.running import running_sandbox
-from tests.airflow.scheduler_chaos import DAGS, KILLS, Chaos, LeapingClock, join, looked_after
+from tests.airflow.scheduler_chaos import (
+    DAGS,
+    KILLS,
+    Chaos,
+    LeapingClock,
+    join,
+    leave,
+    looked_after,
+)
 from tests.airflow.sync_world import PATIENT, SHARED, SYNC_DAGS, SyncWorld, eventually
 from tests.chaos.demands import sorted_lines
 from tests.chaos.people import People
@@ -34,6 +42,7 @@ def chaos(shared_sync: SyncWorld) -> Iterator[Chaos]:
         for dag_id in DAGS:  # a run of a DAG that is off would not go on
             eventually(lambda dag_id=dag_id: _ended(shared_sync, dag_id), "its runs to end")  # type: ignore[misc]
             shared_sync.airflow.pause(dag_id)
+    leave(shared_sync)
     for dag_id in SYNC_DAGS:
         shared_sync.airflow.unpause(dag_id)
 
