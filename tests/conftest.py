@@ -16,8 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SPREAD = {"test_chaos.py": 3}
 """Files whose tests are many and independent of each other: over how many workers they may be spread."""
 
-STARTS_AIRFLOW = frozenset({"airflow", "topology"})
-"""Folders whose tests do."""
+AIRFLOW_ALONE = frozenset(
+    {"test_distributed.py", "test_embedded_airflow.py", "test_make_up.py", "test_sync_troubles.py"}
+)
+"""Files that start an Airflow which no other file can use."""
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
@@ -38,16 +40,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | N
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put those that start an Airflow first: they wait much and take long, and the others fill the time."""
-    items.sort(key=lambda item: STARTS_AIRFLOW.isdisjoint(item.path.parts))
+    items.sort(key=lambda item: not _starts_airflow(item.nodeid))
+
+
+def _starts_airflow(nodeid: str) -> bool:
+    file = nodeid.partition("::")[0]
+    return Path(file).name in AIRFLOW_ALONE or _shares_an_airflow(file)
 
 
 def group_of(nodeid: str) -> str:
     """Return whom a test shares a worker with.
 
     Those of its file; the files marked `xdist_group(SHARED)` have one Airflow, those of tests/browser one browser.
+    Whoever starts an Airflow alone waits for the others that do: more than two at once take all of a small machine.
     """
     file = nodeid.partition("::")[0]
     path = Path(file)
+    if path.name in AIRFLOW_ALONE:
+        return "an Airflow each"
     if "browser" in path.parts:
         return "browser"
     if path.name in SPREAD:

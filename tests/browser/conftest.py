@@ -18,15 +18,6 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 HOW_TO_GET = "Chromium is not installed: `apt-get install chromium` (or set CHROMIUM to its path)"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests on one worker: they share one api-server and one browser."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 @pytest.fixture(scope="session")
 def session_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The api-server of the session, over a sandbox of its own."""
