@@ -33,7 +33,7 @@ def keep_secret(value: object) -> None:
         for part in parts:
             if len(part) < SHORTEST or part.startswith("-----"):
                 continue
-            _spellings[part] = _spellings.pop(part, None) or _spelled(part)
+            _spellings[part] = _spellings.pop(part, ()) or _spelled(part)
         while len(_spellings) > KEPT:
             del _spellings[next(iter(_spellings))]
 
