@@ -10,6 +10,8 @@ import pytest
 
 from sandbox.running import running_sandbox
 from tests.browser.serving import PEOPLE, Site, running_site
+from tests.integration.cli_world import CRITICAL
+from tests.integration.pipeline_world import Clock, PipelineWorld
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -101,3 +103,22 @@ def open_as(
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def world(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[PipelineWorld]:
+    """The site's world, to act in: `sync` makes a pass, as `pdsf sync` does, with two rules in force."""
+    url = f"sqlite:///{site.home}/ledger.db"
+    named = {
+        "PDSF_RULESETS_DIR": str(site.home / "rulesets"),
+        "PDSF_INTEGRATIONS_DIR": str(site.home / "integrations"),
+        "PDSF_LEDGER_URL": url,
+        "AIRFLOW_HOME": str(site.home),
+    }
+    for name, value in {**named, **site.sandbox.connections}.items():
+        monkeypatch.setenv(name, value)
+    world = PipelineWorld(site.sandbox, Clock(), site.home, url)
+    world.rules_text(CRITICAL)
+    world.sync()
+    yield world
+    world.close()

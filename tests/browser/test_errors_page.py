@@ -13,7 +13,6 @@ from tests.integration.pipeline_world import PipelineWorld
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytest_plugins = ["tests.browser.played_fixtures"]
 
 Open = Callable[..., "Page"]
 STORM = "Critical cases / Page support"

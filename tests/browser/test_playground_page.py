@@ -20,7 +20,6 @@ from tests.integration.pipeline_world import PipelineWorld
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytest_plugins = ["tests.browser.played_fixtures"]
 
 Open = Callable[..., "Page"]
 CASE = {"Subject": "Checkout is down", "Priority": "High", "Status": "Escalated", "CaseNumber": "7"}
