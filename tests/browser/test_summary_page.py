@@ -28,7 +28,8 @@ def test_an_empty_summary_says_what_to_do(site: Site, open_as: Open) -> None:
 
 def test_both_connections_are_tried_when_the_page_has_loaded(site: Site, open_as: Open) -> None:
     """Each connection shows a green OK with who answered, and both quotas, without anybody asking."""
-    page = open_as("auditor", "summary")
+    site.integration("tried")  # of a name that nobody tried within the last seconds
+    page = open_as("auditor", "summary?integration=tried")
     connections = page.get_by_role("region", name="Connections")
     connections.get_by_text("OK", exact=True).nth(1).wait_for()
     said = connections.inner_text()
