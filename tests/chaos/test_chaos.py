@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import delete
@@ -39,17 +38,6 @@ KILLED_SEEDS = 2
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
 CHOSEN = [int(SEED)] if SEED else list(SEEDS)
-
-
-KNOWN = {
-    85: "the answer to a priority was lost, and a person set another one before the sync looked: it sets its own again"
-}
-"""Seeds that meet what docs/delivery.md names among what can still make a duplicate."""
-
-
-def _seed(number: int) -> Any:
-    known = [pytest.mark.xfail(reason=KNOWN[number])] if number in KNOWN else []
-    return pytest.param(number, marks=known)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +172,7 @@ def _play(
         raise
 
 
-@pytest.mark.parametrize("seed", [_seed(number) for number in CHOSEN])
+@pytest.mark.parametrize("seed", CHOSEN)
 def test_nothing_is_lost_and_nothing_happens_twice(
     seed: int,
     sandbox: World,

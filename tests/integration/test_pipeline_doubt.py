@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from pd_sf_rules.pipeline.run import Direction
+from pd_sf_rules.pipeline.sync import PATIENCE_SECONDS
 from tests.integration.pipeline_world import (
     OUR_NAME,
     PAGE_NEW,
@@ -154,6 +156,29 @@ def test_a_lost_answer_is_settled_once(world: PipelineWorld, write: Write, fault
     assert write.effect(world, case_id, incident_id) == write.once
     assert world.record(case_id)["Reason"] is None
     assert {one.state for one in world.actions(write.kind)} == {"applied"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "left"), [("reset_after", "PPRIO03"), ("reset_before", "PPRIO02")]
+)
+@pytest.mark.parametrize("first", ["salesforce", "pagerduty"])
+def test_a_person_who_changes_what_was_lost_is_not_overruled(
+    world: PipelineWorld, fault: str, left: str, first: Direction
+) -> None:
+    """The log shows that the priority was set: a person's later one stays. Where it was not set, it is set now."""
+    world.patience = 0.0
+    case_id, incident_id = world.paged(rule("Do", WORKING, {"set_priority": {"priority": "P2"}}))
+    planned = world.fault(fault, "pagerduty", "PUT", "^/incidents/")
+    world.edit(case_id, Status="Working")
+    world.sync("salesforce")
+    assert world.hits(planned) == 1
+    world.ana().set_priority(incident_id, "P3")
+    world.patience = PATIENCE_SECONDS
+    world.sync(first)
+    world.sync()
+    world.settle()
+    assert world.incident(incident_id)["priority"]["id"] == left
+    assert {one.state for one in world.actions("set_priority")} == {"applied"}
 
 
 @pytest.mark.parametrize("fault", LOST)

@@ -215,6 +215,16 @@ def find_events(
     return [_stored(row) for row in c.execute(query.limit(limit)).mappings()]
 
 
+def is_echoed(c: Connection, integration: str, incident_id: str, action_id: str) -> bool:
+    """Say whether an event of the incident was taken in as what an action of ours did."""
+    query = select(events.c.seq).where(
+        events.c.integration == integration,
+        events.c.incident_id == incident_id,
+        events.c.echo_of == action_id,
+    )
+    return c.execute(query.limit(1)).first() is not None
+
+
 def events_of_run(c: Connection, run_id: str, *, limit: int = 200) -> list[StoredEvent]:
     """The events that a run took in or judged, or of which it carried something out, newest first, at most `limit`.
 

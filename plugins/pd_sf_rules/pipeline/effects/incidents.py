@@ -12,6 +12,7 @@ from pd_sf_rules.ledger.notes import KnownNote
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Values
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.effects.sending import going_out
+from pd_sf_rules.pipeline.effects.shown import shown_in_log
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import RESOLVED, Task
 from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT
@@ -93,13 +94,22 @@ def _wanted(run: Run, task: Task) -> _Wanted:
     why = ""
     for incident_id in targets:
         change, reason = _change(run, task, task.incidents[incident_id])
-        if change:
+        if change and incident_id in asked and _was_made(run, task, incident_id):
+            there[incident_id] = asked[incident_id]["change"]
+        elif change:
             changes[incident_id] = change
         elif incident_id in asked:
             there[incident_id] = asked[incident_id]["change"]
         else:
             why = f"Incident {incident_id} {reason}."
     return _Wanted(task, changes, there, why)
+
+
+def _was_made(run: Run, task: Task, incident_id: str) -> bool:
+    """Say whether the log shows the change: a person may have made another one since, which is not to be undone."""
+    return task.action.kind in {"set_priority", "set_urgency"} and shown_in_log(
+        run, task, incident_id
+    )
 
 
 def _asked_before(task: Task) -> Mapping[str, Any]:
