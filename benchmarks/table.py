@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One figure: microseconds of one piece of work, and how often the reference of its group fits into it."""
+    """One figure: an amount in its unit, and its ratio to the reference of its group (1.0 for the reference itself)."""
 
     group: str
     what: str
-    microseconds: float
+    amount: float
     times: float
+    unit: str = "us"
 
 
 def show(title: str, lines: Sequence[Line]) -> None:
@@ -25,6 +26,6 @@ def show(title: str, lines: Sequence[Line]) -> None:
             group = line.group
             sys.stdout.write(f"  {group}\n")
         sys.stdout.write(
-            f"    {line.what:<{width}}  {line.microseconds:>10.1f} us  {line.times:>8.1f}x\n"
+            f"    {line.what:<{width}}  {line.amount:>12,.1f} {line.unit:<8}  {line.times:>8.2f}x\n"
         )
     sys.stdout.flush()
