@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 from pd_sf_rules.errors import ConfigError, SyncError
-from pd_sf_rules.ledger import actions
-from pd_sf_rules.pipeline.run import Run
-from pd_sf_rules.pipeline.storms import DISCARD, RELEASE, SUMMARY, decide, held_storms, new_storms
+from pd_sf_rules.pipeline.storms import DISCARD, RELEASE, SUMMARY, decide, held_storms
 from tests.integration.pipeline_world import PAGE, PAGE_NEW, PipelineWorld, became, rule
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
@@ -134,17 +132,6 @@ def _only(world: PipelineWorld) -> Any:
     with world.run() as run:
         (storm,) = held_storms(run)
     return storm
-
-
-def test_only_the_run_that_held_something_back_asks(world: PipelineWorld) -> None:
-    """`new_storms` names a storm to the run that added to it, and to no later one."""
-    _load(world, 8, incidents_per_rule={"count": 3, "minutes": 10})
-    with world.ledger.read() as c:
-        run_id = actions.open_actions(c, "default", state="failed")[0].run_id
-    with world.run() as run:
-        assert new_storms(run) == []
-        earlier = Run(str(run_id), run.integration, run.ledger, run.connect)
-        assert [one.name for one in new_storms(earlier)] == [STORM]
 
 
 def test_the_integrations_breaker_counts_all_rules(world: PipelineWorld) -> None:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, true, update
 
 from pd_sf_rules.ledger.actions import StoredAction, get_actions
-from pd_sf_rules.ledger.columns import plain
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import HAS_CREATED, HAS_FAILED, actions, storms
 from pd_sf_rules.planning.breaker import APPROVED, Held, Lately, moment_of
@@ -212,21 +211,6 @@ def held_counts(c: Connection, integration: str) -> dict[str, tuple[int, int]]:
         made = number if kind == CREATE_INCIDENT else 0
         found[storm or ""] = (held + number, incidents + made)
     return found
-
-
-def storms_of_run(c: Connection, integration: str, run_id: str) -> set[str]:
-    """Return the storms of which a run held something back that is still held."""
-    found = c.scalars(
-        select(actions.c.storm)
-        .distinct()
-        .where(
-            plain(actions.c.integration) == integration,
-            actions.c.run_id == run_id,
-            plain(actions.c.state) == "failed",
-            actions.c.error_kind == HELD,
-        )
-    )
-    return {storm or "" for storm in found}
 
 
 def held_actions(

@@ -71,13 +71,6 @@ def held_storms(run: Run) -> list[Storm]:
     ]
 
 
-def new_storms(run: Run) -> list[Storm]:
-    """Return the storms of which this run held something back."""
-    with run.ledger.read() as c:
-        mine = storms.storms_of_run(c, run.name, run.id)
-    return [one for one in held_storms(run) if one.name in mine] if mine else []
-
-
 def through_the_breakers(run: Run, candidates: Sequence[C]) -> list[C]:
     """Return what may go out now; what a breaker stops is held in the ledger, with the rest of its rule."""
     asked = [one for one in candidates if one.storm is None]
