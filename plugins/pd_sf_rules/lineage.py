@@ -7,6 +7,8 @@ from typing import Any, Protocol
 CAP = 200
 """Most actions one lineage lists; all of them are in the ledger under the run id."""
 
+LONGEST = 200
+"""Most characters of a name that a rule file or a server gave: a lineage travels through XCom, and stays small."""
 
 HELD = "held"
 """The error kind of an action that a breaker holds until a person decides."""
@@ -71,11 +73,11 @@ def _told(action: DoneAction) -> dict[str, Any]:
         "event": action.event_id,
         "record": action.record_id,
         "incident": action.incident_id,
-        "ruleset": action.ruleset,
+        "ruleset": action.ruleset[:LONGEST],
         "ruleset_version": action.ruleset_version,
-        "rule": action.rule,
+        "rule": action.rule[:LONGEST],
         "action": action.kind,
         "outcome": "held" if action.error_kind == HELD else action.state,
-        "target": action.target,
+        "target": action.target[:LONGEST] if action.target else action.target,
         "attempt": action.attempt,
     }

@@ -1,5 +1,6 @@
 """The lineage object of a run."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -57,3 +58,18 @@ def test_what_a_breaker_holds_is_not_pending() -> None:
     """A held action waits for a person, which is another thing than waiting for its next try."""
     (one,) = told(Done("e1", state="pending", error_kind=HELD))["actions"]
     assert one["outcome"] == "held"
+
+
+def test_no_run_makes_a_large_lineage() -> None:
+    """XCom holds it: 5,000 actions of rules with names as long as files let them be stay below a quarter of a megabyte."""
+    name = "A rule whose name is a story. " * 1_000
+    many = [
+        Done(f"salesforce:default:500{n}", rule=name, ruleset=name, target=name)
+        for n in range(5_000)
+    ]
+    assert len(json.dumps(told(*many))) < 250_000
+    usual = [Done(f"salesforce:default:500{n:015}:{n}") for n in range(5_000)]
+    assert len(json.dumps(told(*usual))) < 100_000
+    assert len(json.dumps(told(*usual[: CAP + 1]))) == len(json.dumps(told(*usual))) - len(
+        "5000"
+    ) + len("201")
