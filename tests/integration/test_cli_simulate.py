@@ -1,9 +1,11 @@
 """`pdsf simulate`: a draft and shadow rulesets beside what really happened, and nothing written anywhere."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pd_sf_rules.ledger import maintenance
 from tests.integration.cli_world import CRITICAL, Shell
 
 pytest_plugins = [
@@ -168,6 +170,22 @@ def test_shadow_alone_writes_to_neither_side(pdsf: Shell) -> None:
         pdsf.world.sync()
     (report,) = pdsf("simulate", "--shadow", "--since", "1d", "--json").json["shadow"]
     assert report["counts"]["only_shadow"] == 1
+
+
+def test_a_time_of_which_events_were_pruned_is_said(pdsf: Shell) -> None:
+    """A window that begins before what the ledger still knows says so, for drafts and shadows; a later one does not."""
+    pdsf.escalated()
+    forgotten = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    with pdsf.world.ledger.begin() as c:
+        maintenance.raise_horizon(c, "default", "salesforce", "Case", forgotten)
+    for what in (("--ruleset", _draft(pdsf, CRITICAL)), ("--shadow",)):
+        told = pdsf("simulate", *what, "--since", "2026-01-01", "--json").json
+        assert told["forgotten_until"] == forgotten.isoformat()
+        said = pdsf("simulate", *what, "--since", "2026-01-01").out
+        assert "up to 2026-01-02 03:04:05Z was pruned" in said
+        assert "pruned" not in pdsf("simulate", *what, "--since", "2026-01-03").out
+        later = pdsf("simulate", *what, "--since", "2026-01-03", "--json").json
+        assert later["forgotten_until"] is None
 
 
 @pytest.mark.parametrize("options", [(), ("--ruleset", "x.yaml"), ("--since", "1d")])

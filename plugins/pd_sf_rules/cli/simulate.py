@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Simulate; return 0. Raises RulesetError when the draft cannot be used."""
     from pd_sf_rules.pipeline.shadow import shadow_reports  # noqa: PLC0415
-    from pd_sf_rules.pipeline.simulate import simulate  # noqa: PLC0415
+    from pd_sf_rules.pipeline.simulate import forgotten_until, simulate  # noqa: PLC0415
 
     until = options.until or datetime.now(UTC)
     if until < options.since:
@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
             simulation = simulate(ledger, draft, **window)
         else:
             reports = shadow_reports(ledger, options.integration, ruleset=options.shadow, **window)
+            gone = forgotten_until(ledger, options.integration, options.since)
     finally:
         ledger.close()
     limit = None if options.all else SHOWN
@@ -79,9 +80,10 @@ def run(options: argparse.Namespace) -> int:
     elif draft is not None:
         show("\n".join(_simulation_told(simulation, limit)))
     elif options.json:
-        print_json({"shadow": [_shadow_json(one) for one in reports]})
+        told = [_shadow_json(one) for one in reports]
+        print_json({"shadow": told, "forgotten_until": gone})
     else:
-        show("\n".join(_shadow_told(reports, limit)))
+        show("\n".join([*_forgotten(gone), *_shadow_told(reports, limit)]))
     return 0
 
 
@@ -105,6 +107,7 @@ def _simulation_json(simulation: "Simulation") -> dict[str, Any]:
         "against": simulation.against,
         "since": simulation.since,
         "until": simulation.until,
+        "forgotten_until": simulation.forgotten_until,
         "events": simulation.judged,
         "counts": {name: outcomes.count(name) for name in ("same", *HEADINGS)},  # type: ignore[arg-type]
         "differences": [_difference_json(d) for d in simulation.differences],
@@ -134,6 +137,7 @@ def _simulation_told(simulation: "Simulation", limit: int | None) -> Iterator[st
     span = f"{clock(simulation.since)} to {clock(simulation.until)}"
     yield f"Draft '{draft.name}' (version {draft.version}) over {simulation.judged} events, {span},"
     yield f"beside what '{simulation.against}' did then:"
+    yield from _forgotten(simulation.forgotten_until)
     yield ""
     names = dict.fromkeys([rule.name for rule in draft.rules])
     names |= dict.fromkeys(one.rule for one in simulation.differences)
@@ -159,6 +163,12 @@ def _simulation_told(simulation: "Simulation", limit: int | None) -> Iterator[st
     if not simulation.differences:
         yield ""
         yield "No rule of it fires, and none of that name fired."
+
+
+def _forgotten(until: datetime | None) -> Iterator[str]:
+    """Say that the time asked for begins before what the ledger still knows."""
+    if until is not None:
+        yield f"What happened up to {clock(until)} was pruned (log.retention_days): it is not counted here."
 
 
 def _difference_told(one: "Difference") -> Iterator[str]:

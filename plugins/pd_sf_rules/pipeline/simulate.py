@@ -41,7 +41,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """`judged` events of the draft's integration, and every difference; `against` is the ruleset compared with."""
+    """`judged` events of the draft's integration, and every difference; `against` is the ruleset compared with.
+
+    `forgotten_until` is the instant up to which events of the time asked for were pruned, None where none were.
+    """
 
     draft: Ruleset
     against: str
@@ -49,6 +52,7 @@ class Simulation:
     until: datetime
     judged: int
     differences: Sequence[Difference]
+    forgotten_until: datetime | None = None
 
     def count(self, rule: str, *outcomes: Outcome) -> int:
         """Return how often a rule has one of these outcomes."""
@@ -72,7 +76,15 @@ def simulate(
         judged += 1
         mine = [action for action in done if action.ruleset == name]
         found += _compared(compiled, enabled, rules, event, name, mine)
-    return Simulation(draft, name, since, until, judged, found)
+    gone = forgotten_until(ledger, draft.integration, since)
+    return Simulation(draft, name, since, until, judged, found, gone)
+
+
+def forgotten_until(ledger: Ledger, integration: str, since: datetime) -> datetime | None:
+    """Return the instant up to which events from `since` on may be missing, being pruned; None where none are."""
+    with ledger.read() as c:
+        kept = events.kept_since(c, integration)
+    return kept if kept is not None and kept >= since else None
 
 
 def recorded(
