@@ -1,7 +1,9 @@
 """Pruning forgets what is old and settled, and never what keeps things from being done twice."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from pd_sf_rules.ledger import (
     maintenance,
     notes,
     open_ledger,
+    pruning,
     rulesets,
     runs,
     snapshots,
@@ -277,3 +280,41 @@ def test_bound_may_have_any_offset(ledger: Ledger, offset: int) -> None:
     bound = BEFORE.astimezone(timezone(timedelta(hours=offset)))
     assert maintenance.prune(ledger, before=bound)["events"] == 1
     assert _left(ledger) == {"young"}
+
+
+def test_others_write_while_much_is_forgotten(
+    ledger: Ledger, ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two small transactions the ledger is free: a writer that waits for nobody gets in each time.
+
+    What it finds then is whole: no action without its event, and nothing forgotten that would be taken in again.
+    """
+    number = 1000
+    with ledger.begin() as c:
+        many = [
+            an_event(f"e{n}", occurred_at=LONG_AGO + timedelta(seconds=n)) for n in range(number)
+        ]
+        for event in many:
+            events.add_event(c, event, state="baseline")
+        actions.add_actions(
+            c, [an_action(f"a{n}", event_id=f"e{n}") for n in range(0, number, 10)], now=LONG_AGO
+        )
+        c.execute(update(tables.events).values(received_at=LONG_AGO))
+        c.execute(update(tables.actions).values(state="applied"))
+    other = open_ledger(f"{ledger_url}?timeout=0" if "sqlite" in ledger_url else ledger_url)
+    left = [number]
+
+    def meanwhile(_seconds: float) -> None:
+        with other.begin() as c:
+            cursors.start_cursor(c, "default", f"writer:{len(left)}", NOW)
+            left.append(len(events.find_events(c, limit=number)))
+            kept = {action.event_id for action in actions.find_actions(c, limit=number)}
+            assert kept <= events.known_ids(c, kept)
+            assert not any(events.add_event(c, event) for event in many[: number - left[-1]])
+
+    monkeypatch.setattr(time, "sleep", meanwhile)
+    assert maintenance.prune(ledger, before=BEFORE)["events"] == number
+    other.close()
+    assert left[-1] == 0
+    assert all(0 <= before - after <= pruning.BATCH for before, after in pairwise(left))
+    assert len(left) > number / pruning.BATCH

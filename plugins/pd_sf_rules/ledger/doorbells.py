@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, and_, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, select
 
 from pd_sf_rules.ledger.inserts import insert
 from pd_sf_rules.ledger.tables import doorbells
@@ -74,8 +74,8 @@ def newest_doorbell(
     return Doorbell(**{name: value for name, value in row.items() if name != "seq"})
 
 
-def forget_doorbells(c: Connection, *, before: datetime, integration: str | None = None) -> int:
-    """Forget what arrived before `before`, but nothing of the last three days; return how many.
+def forgettable(*, before: datetime, integration: str | None = None) -> ColumnElement[bool]:
+    """Say of a doorbell that it arrived before `before` and can be forgotten: nothing of the last three days can.
 
     The newest of each integration stays: it tells a listener that webhooks come at all.
     """
@@ -85,6 +85,4 @@ def forget_doorbells(c: Connection, *, before: datetime, integration: str | None
         later.c.integration == doorbells.c.integration, later.c.seq > doorbells.c.seq
     )
     old = and_(doorbells.c.received_at < until, newer)
-    if integration is not None:
-        old = and_(old, doorbells.c.integration == integration)
-    return c.execute(delete(doorbells).where(old)).rowcount
+    return old if integration is None else and_(old, doorbells.c.integration == integration)
