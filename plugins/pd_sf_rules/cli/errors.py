@@ -52,15 +52,16 @@ def run(options: argparse.Namespace) -> int:
             return _discard(ledger, options)
         if options.release or options.summary or options.drop:
             return _decide(ledger, options, names)
-        found = troubles(ledger, names)
+        every = options.all or options.json
+        found = troubles(ledger, names, each=None if every else SHOWN)
     finally:
         ledger.close()
     counts = {"failed": sum(t.failed for t in found), "held": sum(t.held for t in found)}
-    counts["waiting"] = sum(len(t.actions) for t in found) - sum(counts.values())
+    counts["waiting"] = sum(t.count for t in found) - sum(counts.values())
     if options.json:
         print_json({**counts, "errors": [_as_json(one) for one in found]})
     else:
-        show("\n".join(_told(found, counts, None if options.all else SHOWN)))
+        show("\n".join(_told(found, counts)))
     return 3 if counts["failed"] or counts["held"] else 0
 
 
@@ -119,7 +120,7 @@ def _as_json(trouble: "Trouble") -> dict[str, Any]:
         "rule": trouble.rule,
         "message": trouble.words,
         "fix": trouble.fix,
-        "count": len(trouble.actions),
+        "count": trouble.count,
         "failed": trouble.failed,
         "held": trouble.held,
         "storm": trouble.storm,
@@ -144,9 +145,7 @@ def _as_json(trouble: "Trouble") -> dict[str, Any]:
     }
 
 
-def _told(
-    found: Sequence["Trouble"], counts: Mapping[str, int], limit: int | None
-) -> Iterator[str]:
+def _told(found: Sequence["Trouble"], counts: Mapping[str, int]) -> Iterator[str]:
     if not found:
         yield "Nothing failed, and nothing waits for another try."
         return
@@ -161,7 +160,7 @@ def _told(
             yield f"  storm: {trouble.storm}"
         if trouble.behind:
             yield f"  {trouble.behind} more of the same rule wait behind."
-        for one in trouble.actions[:limit]:
+        for one in trouble.actions:
             about = (
                 f"{one.object} {one.record_id}" if one.record_id else f"incident {one.incident_id}"
             )
@@ -171,5 +170,5 @@ def _told(
                 f"    {stands:<8} {about}  action {one.id}, attempt {one.attempt},"
                 f" {clock(one.updated_at)}{then}"
             )
-        if limit is not None and len(trouble.actions) > limit:
-            yield f"    ... and {len(trouble.actions) - limit} more; --all lists them."
+        if trouble.count > len(trouble.actions):
+            yield f"    ... and {trouble.count - len(trouble.actions)} more; --all lists them."

@@ -12,7 +12,7 @@ from pd_sf_rules.pipeline import outcomes, storms
 from pd_sf_rules.pipeline.replay import direction_of, queue_again
 from pd_sf_rules.pipeline.run import Direction
 from pd_sf_rules.pipeline.storms import Decision, Storm, held_storms
-from pd_sf_rules.pipeline.troubles import Trouble, discard, troubles
+from pd_sf_rules.pipeline.troubles import Trouble, discard, ids_of, troubles
 from pd_sf_rules.settings import Integration
 from pd_sf_rules.web import opened
 from pd_sf_rules.web.access import Viewer, ViewerDep
@@ -24,7 +24,12 @@ from pd_sf_rules.web.starting import start_sync
 
 router = APIRouter()
 
+SHOWN = 50
+"""Most causes on the page."""
+
 LISTED = 20
+"""Most actions of one of them."""
+
 NAMED_IN_AUDIT = 50
 WHAT_TO_DO = {
     outcomes.REFUSED: "Mend the rule or the record, then retry.",
@@ -54,11 +59,6 @@ class Filter:
     integration: str = ""
     q: str = ""
 
-    def leaves(self, one: Trouble) -> bool:
-        """Whether a cause fits."""
-        word = self.q.strip().casefold()
-        return not word or any(word in text.casefold() for text in _texts(one))
-
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -67,7 +67,11 @@ class Cause:
     trouble: Trouble
     fix: str
     may_act: bool
-    listed: Sequence[StoredAction]
+
+    @property
+    def listed(self) -> Sequence[StoredAction]:
+        """The actions that the page names."""
+        return self.trouble.actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ def show(
     asked = Filter(integration, q)
     chosen = _chosen(viewer, integration)
     found = _found(chosen, asked)
+    shown = found[:SHOWN]
     return page(
         request,
         viewer,
@@ -98,8 +103,9 @@ def show(
         integration=integration,
         asked=asked,
         held=[one for each in chosen for one in _held(viewer, each)],
-        failed=[_cause(viewer, one) for one in found if one.failed],
-        waiting=[_cause(viewer, one) for one in found if not one.failed],
+        failed=[_cause(viewer, one) for one in shown if one.failed],
+        waiting=[_cause(viewer, one) for one in shown if not one.failed],
+        unshown=len(found) - len(shown),
         run_link=run_link,
     )
 
@@ -196,21 +202,25 @@ def _chosen(viewer: Viewer, integration: str) -> list[Integration]:
 
 
 def _found(chosen: Sequence[Integration], asked: Filter) -> list[Trouble]:
-    found = troubles(opened.ledger(), [one.name for one in chosen], with_held=False)
-    return [one for one in found if asked.leaves(one)]
+    return troubles(
+        opened.ledger(),
+        [one.name for one in chosen],
+        with_held=False,
+        each=LISTED,
+        most=SHOWN,
+        looked_for=asked.q,
+    )
 
 
 def _ids(chosen: Integration, asked: Filter, cause: str, *, every: bool) -> list[str]:
     """Return the actions of a cause; with `every` those of all causes that the filter leaves."""
-    found = [one for one in _found([chosen], asked) if every or one.key == cause]
-    return [one.id for trouble in found for one in trouble.actions if one.state != "claimed"]
+    wanted = {one.key for one in _found([chosen], asked)} if every else {cause}
+    return ids_of(opened.ledger(), chosen.name, wanted)
 
 
 def _cause(viewer: Viewer, one: Trouble) -> Cause:
-    lost = any(action.in_doubt and action.state == "failed" for action in one.actions)
-    fix = LOOK if lost else WHAT_TO_DO.get(one.error_kind, one.fix)
-    may_act = viewer.may_act(viewer.integrations[one.integration])
-    return Cause(one, fix, may_act, one.actions[:LISTED])
+    fix = LOOK if one.is_lost else WHAT_TO_DO.get(one.error_kind, one.fix)
+    return Cause(one, fix, viewer.may_act(viewer.integrations[one.integration]))
 
 
 def _held(viewer: Viewer, integration: Integration) -> list[Held]:
@@ -218,15 +228,3 @@ def _held(viewer: Viewer, integration: Integration) -> list[Held]:
         found = held_storms(run)
     may_act = viewer.may_act(integration)
     return [Held(integration.name, one, one.first(LISTED), may_act) for one in found]
-
-
-def _texts(one: Trouble) -> list[str]:
-    about = [(a.id, a.record_id or "", a.incident_id or "", a.message) for a in one.actions]
-    return [
-        one.words,
-        one.rule,
-        one.ruleset,
-        one.kind,
-        one.error_kind,
-        *(t for some in about for t in some),
-    ]
