@@ -13,6 +13,7 @@ from pd_sf_rules.operators.links import ExplainLink, IncidentLink, RecordLink, l
 from pd_sf_rules.operators.metrics import emit
 from pd_sf_rules.operators.step import Step
 from pd_sf_rules.operators.windows import forgotten, given_window_of, is_dry_run, objects_of
+from pd_sf_rules.pipeline import datasets
 from pd_sf_rules.pipeline.apply import apply
 from pd_sf_rules.pipeline.commit import commit
 from pd_sf_rules.pipeline.preview import preview
@@ -49,6 +50,7 @@ class PullChangesOperator(_Step):
             )
             for said in forgotten(run, pulled):
                 self.log.warning("%s", said)
+            self.report(lambda: datasets.of_pull(run, self.direction, pulled))
         return [one.to_json() for one in pulled]
 
 
@@ -68,7 +70,9 @@ class EvaluateRulesetsOperator(_Step):
                 return preview(
                     run, self.direction, given=given_window_of(context), objects=objects_of(context)
                 )
-            return dict(judge_pending(run, self.direction))
+            counts = judge_pending(run, self.direction)
+            self.report(lambda: datasets.of_evaluation(run, self.direction, counts))
+        return dict(counts)
 
 
 class ApplyActionsOperator(_Step):
@@ -94,6 +98,7 @@ class ApplyActionsOperator(_Step):
             for key, url in link_urls(run).items():
                 context["ti"].xcom_push(key=key, value=url)
             ask_about(run, held_storms(run))
+            self.report(lambda: datasets.of_application(run, self.direction, counts))
         return counts
 
 
@@ -128,6 +133,7 @@ class RecordLineageOperator(_Step):
             if pulled is not None and counts is not None:
                 commit(run, read)
             failed = _failed_for_good(run)
+            self.report(lambda: datasets.of_report(run, told))
         emit(told)
         ti.xcom_push(key="return_value", value=told)
         if failed:

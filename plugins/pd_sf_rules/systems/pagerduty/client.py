@@ -124,6 +124,11 @@ class PagerDutyClient:
                 break
         return rows, more
 
+    @property
+    def address(self) -> str:
+        """The URL of the API that this client calls."""
+        return self._base_url
+
     def server_now(self) -> datetime:
         """Return the server's UTC time by its own `Date` headers; asks once if nothing was asked yet."""
         if not self._session.clock.asked:

@@ -125,6 +125,11 @@ class SalesforceClient:
         return self._ready()[1].instance_url
 
     @property
+    def address(self) -> str:
+        """The org's own address as `instance_url`, "" while nobody has logged in: it never does."""
+        return self._grant.instance_url if self._grant else ""
+
+    @property
     def user_id(self) -> str:
         """The id of the user we act as, "" where the server does not tell."""
         told = self._ready()[1].user_id or self._user_id

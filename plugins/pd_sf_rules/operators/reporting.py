@@ -1,0 +1,54 @@
+"""What a task read and wrote, for whoever listens: Airflow's hook lineage, and OpenLineage through it.
+
+Without a reader of hook lineage in the deployment nothing is collected, and no task asks the ledger for it.
+Names are in docs/operating.md.
+"""
+
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins
+
+from pd_sf_rules.pipeline.datasets import Dataset, Touched
+
+KEY = "pdsf"
+"""Under which a reader finds the facts of a step among the extras."""
+
+
+def is_listened_to() -> bool:
+    """Say whether a plugin reads hook lineage: making the collector alone takes seconds of a task."""
+    return bool(get_hook_lineage_readers_plugins())
+
+
+def collect(touched: Touched) -> None:
+    """Hand data sets and facts to Airflow's collector, as assets with their counts."""
+    from airflow.sdk.lineage import get_hook_lineage_collector  # noqa: PLC0415 - only where it is used
+
+    collector = get_hook_lineage_collector()
+    context = BaseHook()
+    for one in touched.inputs:
+        collector.add_input_asset(context, uri=one.uri, asset_extra=_extra(one))
+    for one in touched.outputs:
+        collector.add_output_asset(context, uri=one.uri, asset_extra=_extra(one))
+    collector.add_extra(context, KEY, dict(touched.facts))
+
+
+def _extra(one: Dataset) -> dict[str, Any]:
+    return {} if one.rows is None else {"rows": one.rows}
+
+
+def facets(touched: Touched) -> Any:
+    """Return the same as OpenLineage's provider takes it from an operator.
+
+    Only that provider calls it, so it is installed then. Its own reading of hook lineage knows the schemes of
+    providers alone, and drops ours.
+    """
+    from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415 - optional
+
+    from pd_sf_rules.operators.openlineage import SyncRunFacet, inputs, outputs  # noqa: PLC0415
+
+    return OperatorLineage(
+        inputs=inputs(touched.inputs),
+        outputs=outputs(touched.outputs),
+        run_facets={f"{KEY}_sync": SyncRunFacet.of(touched.facts)},
+    )
