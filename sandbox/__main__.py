@@ -13,7 +13,7 @@ from sandbox.world import Ports, World, open_world
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
-    for system in ("salesforce", "pagerduty", "control"):
+    for system in ("salesforce", "pagerduty", "control", "pubsub"):
         parser.add_argument(f"--{system}-port", type=int, default=0, help="0 takes a free port")
     parser.add_argument(
         "--state",
@@ -67,7 +67,12 @@ async def _run(world: World, ready_file: Path | None) -> int:
 def main() -> int:
     """Serve until TERM or INT; 0 after a clean stop, 1 when it could not start."""
     arguments = _arguments()
-    ports = Ports(arguments.salesforce_port, arguments.pagerduty_port, arguments.control_port)
+    ports = Ports(
+        arguments.salesforce_port,
+        arguments.pagerduty_port,
+        arguments.control_port,
+        arguments.pubsub_port,
+    )
     try:
         world = open_world(arguments.state, ports, seed=arguments.seed)
         world.airflow_url = arguments.airflow_url

@@ -15,6 +15,7 @@ from sandbox import control_pagerduty, control_salesforce
 from sandbox.faults import fault_from_json
 from sandbox.pagerduty.shapes import Refusal
 from sandbox.play import pages
+from sandbox.pubsub import control as control_pubsub
 from sandbox.salesforce.errors import ApiError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def create_app(world: "World") -> Starlette:
         *_traffic_routes(world),
         *control_pagerduty.routes(world.pagerduty, answering),
         *control_salesforce.routes(world.salesforce, answering),
+        *control_pubsub.routes(world.pubsub, answering),
         *pages.routes(world),
     ]
     return Starlette(routes=routes)

@@ -20,6 +20,8 @@ from sandbox.pagerduty.people import Person
 from sandbox.pagerduty.people import person as pagerduty_person
 from sandbox.pagerduty.shapes import utc_now
 from sandbox.pagerduty.state import PagerDutyState
+from sandbox.pubsub.bus import Bus
+from sandbox.pubsub.server import PubSubServer
 from sandbox.salesforce.app import create_app as salesforce_app
 from sandbox.salesforce.state import SalesforceState
 from sandbox.traffic import Traffic
@@ -32,6 +34,7 @@ class Ports:
     salesforce: int = 0
     pagerduty: int = 0
     control: int = 0
+    pubsub: int = 0
 
 
 @dataclass(slots=True)
@@ -44,6 +47,8 @@ class World:
     traffic: Traffic
     key: demo_key.DemoKey = field(repr=False)
     sockets: dict[str, socket.socket] = field(repr=False)
+    pubsub: Bus = field(repr=False)
+    pubsub_server: PubSubServer = field(repr=False)
     habits: Habits = field(default_factory=Habits)
     airflow_url: str = ""
     """Where the Airflow is that keeps both sides in step: the play page then leads to what it saw and did."""
@@ -64,6 +69,11 @@ class World:
         return servers.address(self.sockets["control"])
 
     @property
+    def pubsub_endpoint(self) -> str:
+        """Host and port of the Pub/Sub API: gRPC without TLS."""
+        return f"{servers.HOST}:{self.pubsub_server.port}"
+
+    @property
     def connections(self) -> dict[str, str]:
         """Values for the two `AIRFLOW_CONN_*` environment variables, as JSON text."""
         return {
@@ -81,6 +91,7 @@ class World:
                 "private_key": self.key.private_key,
                 "login_url": self.salesforce_url,
                 "version": salesforce_side.API_VERSION,
+                "pubsub_endpoint": self.pubsub_endpoint,
             },
         }
 
@@ -104,6 +115,7 @@ class World:
             "salesforce_url": self.salesforce_url,
             "pagerduty_url": self.pagerduty_url,
             "control_url": self.control_url,
+            "pubsub_endpoint": self.pubsub_endpoint,
             "connections": self.connections,
         }
 
@@ -117,6 +129,7 @@ class World:
         self.habits.reset()
         self.pagerduty.reset()
         salesforce_side.reset(self.salesforce, self.key)
+        self.pubsub.clear()
         self.traffic.clear()
 
     def listeners(self) -> list[servers.Listener]:
@@ -138,11 +151,13 @@ class World:
         ]
 
     async def serve(self, started: asyncio.Event, stop: asyncio.Event) -> None:
-        """Serve all three until `stop`."""
+        """Serve everything until `stop`."""
+        self.pubsub_server.start()
         await servers.serve(self.listeners(), started, stop)
 
     def close(self) -> None:
         """Close sockets and databases."""
+        self.pubsub_server.close()
         for bound in self.sockets.values():
             bound.close()
         self.pagerduty.close()
@@ -169,7 +184,10 @@ def open_world(
     salesforce = salesforce_side.open_org(
         folder / "salesforce.sqlite" if folder else None, clock, key
     )
-    world = World(pagerduty, salesforce, FaultPlan(seed or 0), Traffic(), key, sockets)
+    bus = Bus(salesforce.org)
+    salesforce.org.store.told.append(bus.committed)
+    events = PubSubServer(salesforce, bus, wanted.pubsub)
+    world = World(pagerduty, salesforce, FaultPlan(seed or 0), Traffic(), key, sockets, bus, events)
     pagerduty.api_url = world.pagerduty_url
     pagerduty.web_url = f"{world.control_url}/pagerduty"
     return world

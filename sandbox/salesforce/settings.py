@@ -46,6 +46,10 @@ class OrgSettings:
     instance_url: str | None = None  # None: the address the client called
     comment_touches_case: bool = False  # not settled for a real org, so either way
     assignment_owner: str | None = None  # the owner the Case assignment rule gives
+    # objects selected for Change Data Capture: as many as every edition has for nothing
+    captured: list[str] = field(
+        default_factory=lambda: ["Account", "Case", "Contact", "Lead", "Opportunity"]
+    )
     modify_all: list[str] = field(default_factory=list)  # usernames
     hidden_records: dict[str, list[str]] = field(default_factory=dict)  # id: user ids
 

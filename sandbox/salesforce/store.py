@@ -1,6 +1,6 @@
 """Rows in memory with undo, written through to SQLite when a transaction ends."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,6 +34,8 @@ class Store:
     tables: dict[str, dict[str, Row]] = field(default_factory=dict)
     unique: dict[tuple[str, str], dict[Value, str]] = field(default_factory=dict)
     serials: dict[str, int] = field(default_factory=dict)
+    told: list[Callable[[Sequence[Change]], None]] = field(default_factory=list)
+    """Who is told what each transaction wrote, once it is committed."""
     _undo: list[Change] = field(default_factory=list)
     _depth: int = 0
     _unique_fields: dict[str, list[tuple[str, bool]]] = field(default_factory=dict)
@@ -113,7 +115,10 @@ class Store:
         for change in self._undo:
             self.disk.append("change", journal_entry(change))
         self.disk.commit()
+        committed = list(self._undo)
         self._undo.clear()
+        for tell in self.told:
+            tell(committed)
 
     def _apply(self, name: str, record_id: str, before: Row | None, after: Row | None) -> None:
         table = self.table(name)
