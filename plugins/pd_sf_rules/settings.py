@@ -56,6 +56,15 @@ class Log(_Section):
     retention_days: int = Field(default=90, gt=0)
 
 
+class Signals(_Section):
+    """What says "look now" between two polls; None means that polling does alone.
+
+    `pubsub`: Salesforce's change events over its Pub/Sub API.
+    """
+
+    salesforce: Annotated[Literal["pubsub"] | None, BeforeValidator(_false_is_off)] = None
+
+
 class Integration(_Section):
     """One Salesforce org and one PagerDuty account that are kept in step."""
 
@@ -65,6 +74,7 @@ class Integration(_Section):
     start_from: Literal["now"] | datetime = "now"
     poll_seconds: float = Field(default=10, gt=0)
     comments: Comments = Comments()
+    signals: Signals = Signals()
     response_plays: Mapping[str, str] = Field(default_factory=dict)
     limits: Limits = Limits()
     log: Log = Log()

@@ -1,7 +1,7 @@
 """Triggers that ring when Salesforce or PagerDuty changed: for asset watchers and for deferred sensors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -10,8 +10,11 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from pd_sf_rules.hooks.runs import ledger_of_process
 from pd_sf_rules.hooks.stored import stored_connection
+from pd_sf_rules.ledger import Ledger
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
 from pd_sf_rules.pipeline.run import utc_now
+from pd_sf_rules.settings import load_integration
+from pd_sf_rules.triggers.change_rings import ChangeRings
 from pd_sf_rules.triggers.doorbell import RULES, Topics
 from pd_sf_rules.triggers.poll import Poll
 from pd_sf_rules.triggers.rings import Rings
@@ -75,18 +78,18 @@ class ChangesTrigger(BaseEventTrigger):
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Topics]:
-        """Look for ever, and yield the topics of each look: often none. A webhook brings the next look forward."""
+        """Look for ever, and yield the topics of each look: often none. What `_rings` hears brings the next forward."""
         baseline = kwargs.get("baseline")
         ledger = ledger_of_process if baseline is None else None
         poll = Poll(cls.system, str(kwargs["integration"]), stored_connection, ledger)
         if baseline is not None:
             poll.remember(baseline)
-        rings = Rings(poll.integration, ledger) if ledger and cls.system == PAGERDUTY else None
+        rings = _rings(poll, ledger) if ledger else None
         # A thread of its own: one account that never answers must not use up those that all accounts share.
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"look at {poll.integration}")
         look = partial(asyncio.get_running_loop().run_in_executor, thread, poll.look)
         try:
-            if rings is not None:
+            if isinstance(rings, Rings):
                 await asyncio.to_thread(rings.listen)
             while True:
                 seen = await look()
@@ -100,6 +103,8 @@ class ChangesTrigger(BaseEventTrigger):
         finally:
             poll.close()
             thread.shutdown(wait=False, cancel_futures=True)
+            if rings is not None:
+                await rings.close()
 
     async def filter_shared_stream(
         self, shared_stream: AsyncIterator[Topics]
@@ -131,6 +136,18 @@ class PagerDutyChangesTrigger(ChangesTrigger):
     """Rings when PagerDuty has a new log entry, or an action of that side is due again."""
 
     system = PAGERDUTY
+
+
+def _rings(poll: Poll, ledger: Callable[[], Ledger]) -> Rings | ChangeRings:
+    """Return what cuts the pauses of a poll short: PagerDuty's webhooks, or Salesforce's change events."""
+    if poll.system == PAGERDUTY:
+        return Rings(poll.integration, ledger)
+    return ChangeRings(
+        poll.integration,
+        poll.signalled,
+        lambda: stored_connection(load_integration(poll.integration).salesforce_conn_id),
+        ledger,
+    )
 
 
 def _ring(system: Source) -> TriggerEvent:

@@ -38,6 +38,8 @@ class SalesforceBell:
 
     since: datetime | None = None
     seen: dict[str, Any] = field(default_factory=dict)
+    objects: tuple[str, ...] = ()
+    """What was watched at the last look."""
     _files: tuple[Any, ...] = ()
     _rulesets: dict[str, Ruleset] = field(default_factory=dict)
 
@@ -48,7 +50,7 @@ class SalesforceBell:
 
         `turned` holds people's switches of rulesets, by file.
         """
-        objects = self._watched(integration, turned)
+        objects = self.objects = self._watched(integration, turned)
         if not objects:
             return NOTHING
         now = client.server_now()

@@ -47,6 +47,7 @@ class Poll:
     _due: DueBell = field(init=False)
     _client: SalesforceClient | PagerDutyClient | None = None
     _switches: Mapping[str, Switch] = field(default_factory=dict)
+    _signals: bool = False
 
     def __post_init__(self) -> None:
         self._bell = SalesforceBell() if self.system == SALESFORCE else PagerDutyBell()
@@ -70,11 +71,18 @@ class Poll:
         integration = load_integration(self.integration)
         conn_ids = (integration.salesforce_conn_id, integration.pagerduty_conn_id)
         conn_id = conn_ids[self.system != SALESFORCE]
+        self._signals = integration.signals.salesforce is not None
         if self._client is not None and self._client.conn_id != conn_id:
             self._forget_client()
         if self._client is None:
             self._client = self._open(conn_id)
         return self._rang(integration)
+
+    def signalled(self) -> tuple[str, ...]:
+        """Return the objects whose changes Salesforce is to signal, as of the last look; none where that is off."""
+        return (
+            self._bell.objects if self._signals and isinstance(self._bell, SalesforceBell) else ()
+        )
 
     def remembered(self) -> dict[str, Any]:
         """Return what was seen at the last look, as JSON can hold it."""

@@ -58,6 +58,9 @@ class Rings:
                 rung = True
         self._rung = rung
 
+    async def close(self) -> None:
+        """Hold nothing that would have to be closed; see `ChangeRings.close`."""
+
     def _after_look(self, *, found: bool) -> None:
         """One webhook is answered by a look that found something; of several, the others may come later."""
         if found and self._unanswered == 1:

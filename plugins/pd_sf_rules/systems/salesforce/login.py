@@ -83,6 +83,7 @@ class Grant:
     token: str = field(repr=False)
     instance_url: str
     user_id: str
+    org_id: str = ""
 
     def __post_init__(self) -> None:
         keep_secret(self.token)
@@ -220,8 +221,14 @@ def _granted(spec: ConnectionSpec, answer: Answer) -> Grant:
         instance = login_url(spec)
     # The server names where to go: the same rule as for our own settings keeps the token on https.
     told = ConnectionSpec(spec.conn_id, spec.conn_type, extra={"instance_url": instance})
-    user_id = urlsplit(str(body.get("id") or "")).path.rpartition("/")[2]
-    return Grant(token, checked_url(told, "instance_url"), user_id)
+    rest, _, user_id = urlsplit(str(body.get("id") or "")).path.rpartition("/")
+    org_id = rest.rpartition("/")[2] or _org_of(token)
+    return Grant(token, checked_url(told, "instance_url"), user_id, org_id)
+
+
+def _org_of(token: str) -> str:
+    """Return the org's id, with which a session id begins."""
+    return token.partition("!")[0] if "!" in token else ""
 
 
 def _denied(spec: ConnectionSpec, answer: Answer, body: Mapping[str, object]) -> Exception:
@@ -274,4 +281,4 @@ def _by_password(spec: ConnectionSpec, session: HardenedSession, version: str) -
     except requests.RequestException as error:
         name = type(error).__name__
         raise RetryableError(f"Salesforce could not be reached for the login ({name}).") from None
-    return Grant(token, f"https://{instance}", "")
+    return Grant(token, f"https://{instance}", "", _org_of(token))
