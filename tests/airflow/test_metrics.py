@@ -2,13 +2,21 @@
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
+from airflow.sdk._shared.observability.metrics.metrics_registry import (
+    YAML_REGISTRY_PATH,
+    read_metrics_yaml,
+)
 from airflow.sdk.observability import stats
+from airflow.sdk.observability.metrics import stats_utils
 
 from pd_sf_rules.lineage import lineage
 from pd_sf_rules.operators.metrics import COUNTS, emit
@@ -40,8 +48,6 @@ def backend() -> Iterator[Backend]:
     try:
         yield made
     finally:
-        from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger  # noqa: PLC0415
-
         stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
 
 
@@ -85,7 +91,7 @@ def test_a_run_without_a_window_has_no_lag(backend: Backend) -> None:
 
 
 def test_the_page_and_the_dashboard_name_the_metrics() -> None:
-    """docs/operating.md lists every metric, and the dashboard asks for no other of ours."""
+    """docs/operating.md lists every metric; the dashboard asks for no other, and for none that Airflow lacks."""
     page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     names = {*COUNTS, "lag_seconds"}
     assert {one for one in names if f"`pdsf.{one}." not in page} == set()
@@ -94,3 +100,32 @@ def test_the_page_and_the_dashboard_name_the_metrics() -> None:
     asked = set(re.findall(r"airflow_pdsf_(\w+?)\{", board))
     assert asked <= names
     assert {"applied", "failed", "lag_seconds"} <= asked
+    airflows = set(re.findall(r"airflow_(\w+)", board)) - {f"pdsf_{one}" for one in asked}
+    known = {one["name"].replace(".", "_") for one in read_metrics_yaml(str(YAML_REGISTRY_PATH))}
+    assert airflows <= known, "Airflow emits no such metric"
+
+
+def test_the_names_arrive_at_a_statsd_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through Airflow's own StatsD client every metric is a datagram whose name the documented mapping takes apart."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
+        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_HOST", "127.0.0.1")
+        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_PORT", str(server.getsockname()[1]))
+        stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
+        try:
+            now = datetime.now(UTC)
+            emit(told((now - timedelta(minutes=10), now - timedelta(minutes=5))))
+            arrived = [server.recv(1024).decode() for _ in range(len(COUNTS) + 1)]
+        finally:
+            stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
+    page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    (mapping,) = re.findall(r"```yaml\n(mappings:\n.*?)```", page, re.DOTALL)
+    ours = yaml.safe_load(mapping)["mappings"][0]
+    pattern = re.escape(ours["match"]).replace(r"\*", r"([^.]+)")
+    found = [re.fullmatch(rf"{pattern}:([\d.]+)\|([cg])", one) for one in arrived]
+    assert all(found), arrived
+    parts = {one[1]: (one[2], one[3], one[5]) for one in found if one}
+    assert parts.pop("lag_seconds") == ("acme_eu", "salesforce", "g")
+    assert parts == dict.fromkeys(COUNTS, ("acme_eu", "salesforce", "c"))

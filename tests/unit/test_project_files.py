@@ -3,11 +3,14 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.topology.compose import read_services
 
 ROOT = Path(__file__).resolve().parents[2]
 PIN = re.compile(r"^([a-z0-9-]+)==([^ ;\\]+)", re.MULTILINE)
@@ -146,24 +149,85 @@ def test_compose_offers_nothing_to_the_network(compose: dict[str, Any]) -> None:
             assert service["security_opt"] == ["no-new-privileges:true"], name
 
 
-def test_compose_file_is_accepted_by_docker(tmp_path: Path) -> None:
-    """`docker compose config` takes the file when the secrets are set, and refuses it without."""
-    if not shutil.which("docker") or _config({}, "version").returncode:
-        pytest.skip(
-            "no docker compose here: install Docker's compose plugin (docker-compose-plugin)"
-        )
-    refused = _config({})
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where podman-compose finds the `podman` that it wants to be there: to read a file it asks its version only."""
+    folder = tmp_path_factory.mktemp("tools")
+    (folder / "podman").write_text("#!/bin/sh\necho 4.3.1\n")
+    (folder / "podman").chmod(0o755)
+    return folder
+
+
+def test_compose_file_is_what_the_specification_says() -> None:
+    """The Compose specification's own schema takes the file, and refuses a misspelt key of a service."""
+    accepted = _fits("-", text("docker-compose.yaml"))
+    assert accepted.returncode == 0, accepted.stdout
+    refused = _fits("-", text("docker-compose.yaml").replace("cap_drop:", "cap_drops:"))
+    assert refused.returncode != 0
+    assert "cap_drops" in refused.stdout
+
+
+@pytest.mark.parametrize("missing", SECRETS)
+def test_no_secret_has_a_default(tools: Path, missing: str) -> None:
+    """`config` of a compose tool refuses the file while one secret is missing, and says where it belongs."""
+    refused = _config(tools, {one: "x" * 32 for one in SECRETS if one != missing})
+    assert refused.returncode != 0
+    assert f"set {missing} in .env, see .env.example" in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize("profile", [(), ("demo",)])
+def test_compose_file_is_read_as_we_read_it(tools: Path, profile: tuple[str, ...]) -> None:
+    """With the secrets a compose tool resolves it to the services, commands and variables that the topology test runs.
+
+    And what it resolved is what the specification says, too.
+    """
+    secrets = {one: f"secret-{number}" for number, one in enumerate(SECRETS)}
+    done = _config(tools, secrets, *profile)
+    assert done.returncode == 0, done.stderr
+    resolved: dict[str, Any] = yaml.safe_load(done.stdout)["services"]
+    ours = read_services(ROOT / "docker-compose.yaml", secrets)
+    stated = yaml.safe_load(text("docker-compose.yaml"))["services"]
+    demo = {one for one in ours if "profiles" in stated[one]}
+    assert set(resolved) == set(ours) - (set() if profile else demo)
+    for name, service in resolved.items():
+        given = service.get("environment", {})
+        assert {key: str(value) for key, value in given.items()} == ours[name].environment, name
+        assert tuple(service.get("command", ())) == ours[name].command, name
+    fits = _fits("-", done.stdout)
+    assert fits.returncode == 0, fits.stdout
+
+
+def test_compose_file_is_accepted_by_docker() -> None:
+    """Where Docker itself is at hand, its `docker compose config` says the same."""
+    command = ["docker", "compose", "--env-file", "/dev/null", "--profile", "demo", "config"]
+    if not shutil.which("docker") or _run(["docker", "compose", "version"], {}).returncode:
+        pytest.skip("no docker compose here: podman-compose and the specification have judged it")
+    refused = _run(command, {})
     assert refused.returncode != 0
     assert "see .env.example" in refused.stderr
-    accepted = _config(dict.fromkeys(SECRETS, "x" * 32))
+    accepted = _run(command, dict.fromkeys(SECRETS, "x" * 32))
     assert accepted.returncode == 0, accepted.stderr
 
 
-def _config(environ: dict[str, str], word: str = "config") -> subprocess.CompletedProcess[str]:
-    command = ["docker", "compose", "--env-file", "/dev/null", "--profile", "demo", word]
+def _config(
+    tools: Path, environ: dict[str, str], *profiles: str
+) -> subprocess.CompletedProcess[str]:
+    chosen = [word for one in profiles for word in ("--profile", one)]
+    command = [sys.executable, "-m", "podman_compose", "--env-file", "/dev/null", *chosen, "config"]
+    return _run(command, environ, path=f"{tools}:")
+
+
+def _fits(name: str, content: str) -> subprocess.CompletedProcess[str]:
+    words = ["--builtin-schema", "vendor.compose-spec", "--default-filetype", "yaml", name]
+    return _run([sys.executable, "-m", "check_jsonschema", *words], {}, given=content)
+
+
+def _run(
+    command: list[str], environ: dict[str, str], *, given: str = "", path: str = ""
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command if word == "config" else ["docker", "compose", word],
-        cwd=ROOT, env={"PATH": "/usr/local/bin:/usr/bin:/bin", **environ},
+        command, input=given, cwd=ROOT,
+        env={"PATH": f"{path}/usr/local/bin:/usr/bin:/bin", **environ},
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 
