@@ -8,6 +8,7 @@ import pytest
 
 from pd_sf_rules.hooks.runs import ledger_of_process
 from pd_sf_rules.ledger import signals
+from pd_sf_rules.triggers import subscription
 from pd_sf_rules.triggers.changes import SalesforceChangesTrigger
 from pd_sf_rules.triggers.doorbell import NOTES, RULES
 from tests.airflow.test_triggers import Ear, listening
@@ -27,8 +28,9 @@ DEALS = rule(
 
 
 @pytest.fixture
-def watched(world: PipelineWorld) -> Iterator[PipelineWorld]:
+def watched(world: PipelineWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[PipelineWorld]:
     """A world with a rule on Case and the signal on; this process opens its ledger anew."""
+    monkeypatch.setattr(subscription, "SETTLED_SECONDS", 600.0)  # no look but for an event
     world.rules(PAGE_NEW)
     world.settings(**ON)
     ledger_of_process.cache_clear()

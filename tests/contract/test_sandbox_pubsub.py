@@ -1,11 +1,13 @@
 """The sandbox's Pub/Sub API as a stranger's client meets it: plain gRPC calls, and Avro read by fastavro."""
 
+import hashlib
 import io
 import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -18,6 +20,8 @@ from sandbox.pubsub.bus import replay_id
 from sandbox.salesforce.org import ORG_ID
 from sandbox.world import World
 
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ROOT / "plugins" / "pd_sf_rules" / "systems" / "salesforce" / "pubsub"
 CASE = "/data/CaseChangeEvent"
 PATIENCE = 20.0
 Status = grpc.StatusCode
@@ -122,6 +126,19 @@ def refusal(work: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
 def case(world: World, **fields: Any) -> str:
     """A new Case by a person."""
     return world.salesforce.create("Case", {"Subject": "Slow", "Origin": "Web", **fields})
+
+
+def test_both_sides_speak_the_published_definition() -> None:
+    """The definition is Salesforce's own, byte for byte, and what was made from it is one thing on both sides."""
+    proto = OURS / "pubsub_api.proto"
+    told = (OURS / "PROVENANCE.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(proto.read_bytes()).hexdigest() in told
+    for name in ("pubsub_api_pb2.py", "pubsub_api_pb2.pyi"):
+        assert (OURS / name).read_bytes() == (ROOT / "sandbox" / "pubsub" / name).read_bytes()
+    said = proto.read_text(encoding="utf-8")
+    for message in pb.DESCRIPTOR.message_types_by_name.values():
+        for one in message.fields:
+            assert f" {one.name} = {one.number};" in said, one.full_name
 
 
 def test_a_topic_tells_its_schema(caller: Caller) -> None:

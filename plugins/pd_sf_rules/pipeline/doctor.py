@@ -7,6 +7,7 @@ from pd_sf_rules.ledger import Ledger, maintenance
 from pd_sf_rules.pipeline.checks import Check
 from pd_sf_rules.pipeline.live_lint import NO_ID, lint_live
 from pd_sf_rules.pipeline.run import Connect
+from pd_sf_rules.pipeline.signals import signal_checks
 from pd_sf_rules.pipeline.status import ConnectionState, IntegrationState, Status, late_streams
 from pd_sf_rules.pipeline.switching import load_switched
 from pd_sf_rules.pipeline.webhooks import webhook_state
@@ -26,6 +27,7 @@ def checks(
         told += _connections(state)
         told.append(_lag(state))
         told.append(_webhook(ledger, by_name[state.name], connect))
+        told += _signals(ledger, by_name[state.name], connect)
         told += _alerts(by_name[state.name], connect)
     told += _rules(ledger, integrations, connect)
     return told
@@ -39,6 +41,14 @@ def _webhook(ledger: Ledger, integration: Integration, connect: Connect) -> Chec
     except SyncError as error:
         return Check(name, False, str(error))
     return Check(name, state.ok, state.said)
+
+
+def _signals(ledger: Ledger, integration: Integration, connect: Connect) -> list[Check]:
+    """Say how Salesforce's change events are; where they are off, there is nothing to mend."""
+    try:
+        return signal_checks(ledger, integration, connect)
+    except SyncError as error:
+        return [Check(f"{integration.name}: change events", False, str(error))]
 
 
 def _alerts(integration: Integration, connect: Connect) -> Iterator[Check]:

@@ -17,6 +17,7 @@ from pd_sf_rules.pipeline.pull_pagerduty import STREAM
 from pd_sf_rules.pipeline.pull_salesforce import stream
 from pd_sf_rules.pipeline.references import dangling_references
 from pd_sf_rules.pipeline.run import Connect, utc_now
+from pd_sf_rules.pipeline.signals import unheard
 from pd_sf_rules.pipeline.status import (
     IntegrationState,
     late_streams,
@@ -59,6 +60,7 @@ def health(ledger: Ledger, integration: Integration, connect: Connect) -> Health
         *_lag(_expected(ledger, state, integration, notes=not short)),
         *_old(state, free),
         *([short] if short else []),
+        *unheard(ledger, integration),
         *_dangling(ledger, integration, connect, state),
     ]
     figures = {

@@ -22,6 +22,9 @@ LONGEST_PAUSE_SECONDS = 60.0
 SLOW_SECONDS = 300.0
 """The pause after what a person must mend."""
 
+SETTLED_SECONDS = 2.0
+"""After so long a new subscription is taken to be in force: what happened on the way to it is looked for then."""
+
 KEPT_EVERY = timedelta(seconds=1)
 """How often the place is kept at most, however many events come."""
 
@@ -62,23 +65,16 @@ class Subscription:
 
     async def _listened(self) -> float:
         """Listen until something ends it, and return how many seconds to wait then."""
-        from pd_sf_rules.systems.salesforce.pubsub.refusals import (  # noqa: PLC0415 - gRPC, which only this needs
-            LineDropped,
+        from pd_sf_rules.systems.salesforce.pubsub.refusals import (  # noqa: PLC0415 - gRPC, when it is wanted
             ReplayIdError,
-            SessionEndedError,
         )
 
         try:
-            topic = topic_of(self.object_name)
-            async with aclosing(self.line.batches(topic, self._known.replay_id)) as batches:
-                async for batch in batches:
-                    await self._hear(batch)
+            await self._subscribed(self._known.replay_id)
         except ReplayIdError as error:
             _log.info("%s Changes since then are read from the cursor.", error)
             self._known = replace(self._known, replay_id=None)
             self.ring()
-            return await self._failed(error)
-        except (LineDropped, SessionEndedError) as error:
             return await self._failed(error)
         except (ConfigError, RefusedError, RateLimitedError) as error:
             return max(await self._failed(error), SLOW_SECONDS)
@@ -88,6 +84,18 @@ class Subscription:
             _log.debug("unexpected", exc_info=True)
             return await self._failed(SyncError(f"Unexpected {type(error).__name__}."))
         return SHORTEST_PAUSE_SECONDS
+
+    async def _subscribed(self, replay_id: bytes | None) -> None:
+        """Hear what happens after that place; without one, from some moment on that Salesforce does not tell."""
+        topic, loop = topic_of(self.object_name), asyncio.get_running_loop()
+        settled = loop.call_later(SETTLED_SECONDS, self.ring) if replay_id is None else None
+        try:
+            async with aclosing(self.line.batches(topic, replay_id)) as batches:
+                async for batch in batches:
+                    await self._hear(batch)
+        finally:
+            if settled is not None:
+                settled.cancel()
 
     async def _hear(self, batch: "Batch") -> None:
         """Ring for what changed, and keep the place: in this order, so that nothing is passed over in between."""

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,11 +115,18 @@ class Line:
         except TimeoutError:
             raise LineDropped("Salesforce's event bus has been silent for too long.") from None
         except grpc.aio.AioRpcError as error:
-            raise self._refused(error, session, topic) from None
+            raise self._refused(error, session, topic, resumed=replay_id is not None) from None
         except asyncio.InvalidStateError:  # written to after the server had ended it
-            raise await self._ended(call, topic) from None
+            raise await self._ended(call, topic, resumed=replay_id is not None) from None
         finally:
             call.cancel()
+
+    async def try_subscription(self, topic: str, seconds: float) -> None:
+        """Hold a subscription open for so long. Raises what ends it before; hears nothing of what happens."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), aclosing(self.batches(topic, None)) as batches:
+                async for _ in batches:
+                    return
 
     async def close(self) -> None:
         """Hang up."""
@@ -136,7 +144,7 @@ class Line:
         except grpc.aio.AioRpcError as error:
             raise self._refused(error, session, topic) from None
 
-    async def _ended(self, call: Any, topic: str) -> Exception:
+    async def _ended(self, call: Any, topic: str, *, resumed: bool = False) -> Exception:
         """Return why a stream is over: the server's own error where it gave one."""
         if await call.code() == grpc.StatusCode.OK:
             return LineDropped("Salesforce ended the subscription.")
@@ -146,14 +154,19 @@ class Line:
             await call.trailing_metadata(),
             details=await call.details(),
         )
-        return self._refused(error, self._session, topic)
+        return self._refused(error, self._session, topic, resumed=resumed)
 
     def _refused(
-        self, error: grpc.aio.AioRpcError, session: Session | None, topic: str
+        self,
+        error: grpc.aio.AioRpcError,
+        session: Session | None,
+        topic: str,
+        *,
+        resumed: bool = False,
     ) -> Exception:
         if error.code() == grpc.StatusCode.UNAUTHENTICATED and self._session is session:
             self._session = None  # the next call logs in anew
-        return error_of(error, topic)
+        return error_of(error, topic, resumed=resumed)
 
     async def _ready(self) -> tuple[grpc.aio.Channel, Session]:
         async with self._lock:

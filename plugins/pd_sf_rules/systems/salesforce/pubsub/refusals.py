@@ -38,13 +38,16 @@ class ReplayIdError(RetryableError):
     """The place is not known any more, after 72 hours at the latest: read from the cursor, and listen from now on."""
 
 
-def error_of(error: grpc.aio.AioRpcError, topic: str) -> SyncError:
-    """Return the error of ours for a refusal. Its words are cut and hold no metadata of the call."""
+def error_of(error: grpc.aio.AioRpcError, topic: str, *, resumed: bool = False) -> SyncError:
+    """Return the error of ours for a refusal. Its words are cut and hold no metadata of the call.
+
+    `resumed` says that the call named a place: an argument that is refused then is that one.
+    """
     status, code = error.code(), _code_of(error)
     said = plain_words(error.details() or "")
     what = f"Salesforce's event bus refused {topic or 'a call'}: {code or status.name}"
     told = f"{what} ({said})." if said else f"{what}."
-    if "replayid" in code:
+    if "replayid" in code or (resumed and status == grpc.StatusCode.INVALID_ARGUMENT):
         return ReplayIdError(told)
     if status == grpc.StatusCode.UNAUTHENTICATED:
         return SessionEndedError(told)
