@@ -1,4 +1,5 @@
-"""Metadata deployed over REST, as the vendor's command-line tool sends it: custom fields and permission sets.
+"""Metadata deployed over REST, as the vendor's command-line tool sends it: custom fields, permission sets, and what is
+selected for Change Data Capture.
 
 A new field is hidden from the integration user until a permission set of that deploy, or of a later one, grants it.
 Permission sets count as assigned to that user as soon as they are there.
@@ -31,6 +32,7 @@ TYPES: dict[str, FieldType] = {
     "DateTime": "datetime",
     "Number": "double",
 }
+CAPTURED = ".platformEventChannelMember"
 LENGTHS = {"Url": 255, "Picklist": 255}
 
 
@@ -41,6 +43,7 @@ class _Package:
     fields: list[tuple[str, str, Field]] = field(default_factory=list)
     grants: list[tuple[str, str, str, str]] = field(default_factory=list)
     sets: list[tuple[str, str]] = field(default_factory=list)
+    captured: list[tuple[str, str, str]] = field(default_factory=list)
     problems: list[tuple[str, str, str, str]] = field(default_factory=list)
 
 
@@ -81,6 +84,8 @@ def _read(state: "SalesforceState", raw: bytes) -> _Package:
             for name in names:
                 if name.endswith(".permissionset"):
                     _read_permissions(state, package, name, archive.read(name))
+                if name.endswith(CAPTURED):
+                    _read_captured(state, package, name, archive.read(name))
     except zipfile.BadZipFile:
         raise ApiError(400, "INVALID_MULTIPART_REQUEST", "The file is no zip archive.") from None
     return package
@@ -149,6 +154,24 @@ def _read_permissions(state: "SalesforceState", package: _Package, file: str, ra
         package.grants.append((object_name, field_name, level, file))
 
 
+def _read_captured(state: "SalesforceState", package: _Package, file: str, raw: bytes) -> None:
+    """Read one member of the standard channel: the change event of an object that this org has."""
+    node = ET.fromstring(raw)
+    full_name = file.rpartition("/")[2].removesuffix(CAPTURED)
+    selected = _text(node, "selectedEntity")
+    entity = selected.removesuffix("ChangeEvent").removesuffix("__")
+    known = state.org.schema.get(entity) or state.org.schema.get(f"{entity}__c")
+    problem = ""
+    if _text(node, "eventChannel") != "ChangeEvents":
+        problem = f"In field: eventChannel - no such channel: {_text(node, 'eventChannel')}"
+    elif known is None or not selected.endswith("ChangeEvent"):
+        problem = f"In field: selectedEntity - no such entity: {selected}"
+    if problem:
+        package.problems.append((full_name, file, "PlatformEventChannelMember", problem))
+    elif known is not None:
+        package.captured.append((full_name, file, known.name))
+
+
 def _install(state: "SalesforceState", package: _Package) -> None:
     org = state.org
     for name, _, made in package.fields:
@@ -158,6 +181,8 @@ def _install(state: "SalesforceState", package: _Package) -> None:
         org.define(known.with_fields([replace(made, label=made.label or made.name)]))
         if known.field(made.name) is None:
             state.faults.set_access(name, made.name, "none", user=API_USER)
+    chosen = [name for _, _, name in package.captured if name not in org.settings.captured]
+    state.faults.set(captured=[*org.settings.captured, *chosen])
     for object_name, field_name, level, _ in package.grants:
         if level == "edit" or field_name.endswith("__c"):
             state.faults.set_access(object_name, field_name, level, user=API_USER)
@@ -166,6 +191,7 @@ def _install(state: "SalesforceState", package: _Package) -> None:
 def _result(deploy_id: str, package: _Package, *, check_only: bool) -> dict[str, Any]:
     good = [(f"{name}.{made.name}", file, "CustomField") for name, file, made in package.fields]
     good += [(name, file, "PermissionSet") for name, file in package.sets]
+    good += [(name, file, "PlatformEventChannelMember") for name, file, _ in package.captured]
     bad = package.problems
     told = [
         {"fullName": name, "fileName": file, "componentType": kind, "success": True,

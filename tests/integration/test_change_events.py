@@ -23,10 +23,13 @@ from pd_sf_rules.systems.salesforce.pubsub.endpoint import check_packages, endpo
 from pd_sf_rules.systems.salesforce.pubsub.line import Line
 from pd_sf_rules.triggers import subscription
 from pd_sf_rules.triggers.subscription import Subscription
-from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld
+from tests.contract.salesforce_clients import log_in
+from tests.integration.pipeline_world import PAGE_NEW, ROOT, PipelineWorld
+from tests.integration.salesforce_source import deploy, zipped
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
+SELECTED = ROOT / "salesforce" / "change-data-capture"
 ON = {"signals": {"salesforce": "pubsub"}}
 PATIENT = 20.0
 
@@ -198,6 +201,31 @@ def test_what_happened_before_the_first_subscription_stood_is_looked_for(
             await bell.hear(1)
             await asyncio.sleep(0.3)
             assert bell.rings == 1
+
+    run(story())
+
+
+def test_the_source_selects_cases(world: PipelineWorld) -> None:
+    """What `salesforce/change-data-capture` deploys is what makes Salesforce tell changes of Cases at all."""
+    world.sandbox.salesforce.faults.set(captured=[])
+    paths = [one for one in SELECTED.rglob("*") if one.is_file()]
+    files = {str(one.relative_to(SELECTED)): one.read_bytes() for one in paths}
+    wrong = {
+        name: content.replace(b"CaseChangeEvent<", b"NoneChangeEvent<")
+        for name, content in files.items()
+    }
+    with log_in(world.sandbox) as client:
+        assert not deploy(client, zipped(wrong))["success"]
+
+    async def story() -> None:
+        async with listening(world) as bell:
+            await asyncio.to_thread(world.case)
+            with log_in(world.sandbox) as client:
+                assert (await asyncio.to_thread(deploy, client, zipped(files)))["success"]
+            await asyncio.to_thread(world.case)
+            await bell.hear(1)
+            assert world.sandbox.salesforce.org.settings.captured == ["Case"]
+            assert [one.entity for one in world.sandbox.pubsub.events] == ["Case"]
 
     run(story())
 
