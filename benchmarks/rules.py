@@ -1,84 +1,111 @@
-"""How fast one event meets the rules, beside other engines on the same workload with the same answers."""
+"""How fast events meet the rules, beside other engines on the same events with the same answers.
 
+Events come in pages as the pipeline reads them: parsed just before, never seen before, the first pages only warm up.
+"""
+
+import gc
+import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from benchmarks.engines import peers
+from benchmarks.engines import EVERYBODY, Numbers, contender, peers
 from benchmarks.table import Line
-from benchmarks.workload import Row, Workload, workload
-from pd_sf_rules.rules.evaluator import compile_rules
+from benchmarks.workload import Workload, workload
+from pd_sf_rules.model import Event
+from pd_sf_rules.rules.evaluator import CompiledRules, compile_rules
 
-SIZES = ((1, 2000), (20, 1000), (200, 300), (2000, 60))
-ROUNDS = 3
+SIZES = (1, 20, 200, 2000)
+PAGE = 500
+WARM, PAGES = 3, 9
+EXPLAINED = 4_000
+"""How many verdicts a round makes at most, so that 2,000 rules do not take minutes."""
+
+SLOW = {"rule-engine": 200}
+"""Engines that are left out above so many rules: they take milliseconds an event."""
+
+Run = Callable[[Sequence[Event]], Sequence[Numbers]]
 
 
 def measure() -> list[Line]:
     """Return one line for each size and contender: microseconds an event, and how often ours fits into it."""
     lines: list[Line] = []
-    for rules, records in SIZES:
-        load = workload(rules, records)
-        lines += _at_size(load, rules)
-    missing = {"zen", "cel", "rule_engine", "datalogic_py"} - set(peers())
-    if missing:
+    for objects, about in ((1, "one object"), (12, "12 objects")):
+        for rules in SIZES:
+            load = workload(rules, PAGE * PAGES, objects=objects)
+            lines += _at_size(load, f"{rules:,} rules, {about}")
+    if missing := EVERYBODY - set(peers()):
         sys.stderr.write(f"not installed, so not measured: {', '.join(sorted(missing))}\n")
     return lines
 
 
-def _at_size(load: Workload, rules: int) -> list[Line]:
+def _at_size(load: Workload, group: str) -> list[Line]:
     compiled = compile_rules([load.ruleset()])
+    runs = {"ours, every condition can be asked for": _ours(compiled, load)}
+    for name, prepare in peers().items():
+        if len(load.rules) <= SLOW.get(name, len(load.rules)):
+            runs[name] = contender(load, prepare)
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for page in _pages(load):
+        answers = {name: _timed(run, page, taken[name]) for name, run in runs.items()}
+        expected = next(iter(answers.values()))
+        for name, answer in answers.items():
+            if answer != expected:
+                raise AssertionError(f"{name} answers differently")
+    base, *others = [(name, statistics.median(each[WARM:])) for name, each in taken.items()]
+    lines = [Line(group, name, spent, spent / base[1]) for name, spent in (base, *others)]
+    per_rule = _explained(compiled, load)
+    return [
+        *lines,
+        Line(group, "ours, one verdict with its conditions", per_rule, per_rule / base[1]),
+    ]
+
+
+def _pages(load: Workload) -> Iterator[list[Event]]:
+    """Yield the events page by page, each parsed from text when it is its turn."""
     events = load.events()
-    number = {f"Rule {at}": at for at in range(rules)}
-    ours = [[number[rule.name] for _, rule in compiled.evaluate(e).matches] for e in events]
-
-    def match() -> None:
-        for event in events:
-            compiled.evaluate(event)
-
-    def match_and_explain() -> None:
-        for event in events:
-            _ = compiled.evaluate(event).verdicts
-
-    base = _microseconds(match, len(events))
-    lines = [Line(f"{rules} rules", "ours, caseless and typed", base, 1.0)]
-    for name, make in peers().items():
-        judge = make(load)
-        _same_answers(name, judge, load.records, ours)
-        taken = _microseconds(_all(judge, load.records), len(events))
-        lines.append(Line(f"{rules} rules", name, taken, taken / base))
-    explained = _microseconds(match_and_explain, len(events))
-    lines.append(
-        Line(f"{rules} rules", "ours, every condition explained", explained, explained / base)
-    )
-    return lines
+    texts = [json.dumps([event.record, event.old]) for event in events]
+    for first in range(0, len(events), PAGE):
+        page = zip(events[first : first + PAGE], texts[first : first + PAGE], strict=True)
+        parsed = ((event, json.loads(text)) for event, text in page)
+        yield [replace(event, record=now, old=old) for event, (now, old) in parsed]
 
 
-def _all(judge: Callable[[Row], Sequence[int]], records: Sequence[Row]) -> Callable[[], None]:
-    def run() -> None:
-        for record in records:
-            judge(record)
+def _ours(compiled: CompiledRules, load: Workload) -> Run:
+    number = {f"Rule {at}": at for at in range(len(load.rules))}
+
+    def run(events: Sequence[Event]) -> list[Numbers]:
+        return [
+            [number[rule.name] for _, rule in matches] if matches else ()
+            for matches in (compiled.evaluate(event).matches for event in events)
+        ]
 
     return run
 
 
-def _microseconds(run: Callable[[], None], events: int) -> float:
-    """Return the median microseconds an event, after one round that warms up."""
-    run()
-    rounds = []
-    for _ in range(ROUNDS):
+def _timed(run: Run, events: Sequence[Event], taken: list[float]) -> list[list[int]]:
+    """Return the answers, and note the microseconds an event."""
+    gc.collect()
+    gc.disable()
+    try:
         started = time.perf_counter()
-        run()
-        rounds.append(time.perf_counter() - started)
-    return statistics.median(rounds) / events * 1e6
+        answers = run(events)
+        taken.append((time.perf_counter() - started) / len(events) * 1e6)
+    finally:
+        gc.enable()
+    return [list(answer) for answer in answers]
 
 
-def _same_answers(
-    name: str,
-    judge: Callable[[Row], Sequence[int]],
-    records: Sequence[Row],
-    ours: Sequence[Sequence[int]],
-) -> None:
-    for record, expected in zip(records, ours, strict=True):
-        if list(judge(record)) != list(expected):
-            raise AssertionError(f"{name} answers differently for {record}")
+def _explained(compiled: CompiledRules, load: Workload) -> float:
+    """Return the microseconds that a verdict with all of its conditions takes, matching included."""
+    page = next(_pages(load))
+    spent = made = 0.0
+    for event in page:
+        started = time.perf_counter()
+        made += len(compiled.evaluate(event).verdicts)
+        spent += time.perf_counter() - started
+        if made > EXPLAINED:
+            break
+    return spent / max(made, 1) * 1e6

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pd_sf_rules.model import Event
-from pd_sf_rules.rules.compiled import Subjects, compile_rule
+from pd_sf_rules.rules.compiled import compile_rule, subject_of
 from pd_sf_rules.rules.contradictions import why_never
 from pd_sf_rules.rules.diagnostics import (
     Diagnostic,
@@ -186,7 +186,7 @@ def test_a_rule_that_never_matches_never_does(
         rule = Rule("r", event.object or "", event.source, "all", False, when, ())
         ruleset = Ruleset("p", "n", "v", "", True, event.integration, "live", (rule,))
         compiled = compile_rule(ruleset, rule, types)
-        assert not compiled.holds(Subjects(event, {rule.object: event.record}).of(rule.object))
+        assert not compiled.holds(subject_of(event, {rule.object: event.record}, rule.object))
 
 
 def test_pagerduty_rules_have_their_own_event_types() -> None:

@@ -1,57 +1,36 @@
 """A rule's condition tree as closures, and what they judge."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from pd_sf_rules.model import PAGERDUTY, ConditionTrace, Event, Values
-from pd_sf_rules.rules.fields import FieldTypes, event_value
+from pd_sf_rules.rules.fields import FieldRef, FieldTypes, Side, event_value
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Judge, remark
 from pd_sf_rules.rules.ruleset import Condition, Rule, Ruleset, When
-from pd_sf_rules.rules.values import Kind
+from pd_sf_rules.rules.values import Kind, blank
 
 _NOTHING: Values = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a rule sees of an event: the values of each side, and the earlier ones of the event's own side."""
+Subject = tuple[Any, ...]
+"""What a rule sees: the values of record and incident, and the event itself, each followed by its earlier values."""
 
-    record: Values
-    incident: Values
-    event: Event
-    old_record: Values
-    old_incident: Values
+PLACE: Mapping[Side, int] = {"record": 0, "incident": 2, "event": 4}
+"""Where a side stands in a subject; its earlier values stand in the next place."""
 
 
-class Subjects:
-    """What the rules of each object see of one event, made when first asked for.
+def subject_of(event: Event, linked: Mapping[str, Values], object_name: str) -> Subject:
+    """Return what a rule on the object sees of an event. Only the event's own side has earlier values.
 
     `linked[object]` holds the record of that object which a PagerDuty event's incident is linked to.
     """
-
-    __slots__ = ("_linked", "_made", "event")
-
-    def __init__(self, event: Event, linked: Mapping[str, Values]) -> None:
-        self.event = event
-        self._linked = linked
-        self._made: dict[str, Subject] = {}
-
-    def of(self, object_name: str) -> Subject:
-        """Return what a rule on the object sees. Only the event's own side has earlier values."""
-        subject = self._made.get(object_name)
-        if subject is None:
-            subject = self._made[object_name] = self._subject(object_name)
-        return subject
-
-    def _subject(self, object_name: str) -> Subject:
-        event = self.event
-        if event.source != PAGERDUTY:
-            return Subject(event.record, event.incident, event, event.old, _NOTHING)
-        own = event.record if event.object == object_name else _NOTHING
-        record = self._linked.get(object_name, own)
-        return Subject(record, event.incident, event, _NOTHING, event.old_incident)
+    if event.source != PAGERDUTY:
+        return event.record, event.old, event.incident, _NOTHING, event, _NOTHING
+    own = event.record if event.object == object_name else _NOTHING
+    record = linked.get(object_name, own)
+    return record, _NOTHING, event.incident, event.old_incident, event, _NOTHING
 
 
 Holds = Callable[[Subject], bool]
@@ -83,20 +62,51 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A member of a rule's outer `all` or `any`; `leaf` where it is a plain condition, perhaps negated."""
+
+    holds: Holds
+    leaf: Leaf | None
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule of a ruleset, ready to judge. `leaves` are its conditions in the order written."""
+    """A rule of a ruleset, ready to judge: it holds when all of its parts do, or (`any_of`) one of them.
+
+    `leaves` are all its conditions in the order written.
+    """
 
     ruleset: Ruleset
     rule: Rule
     holds: Holds
     leaves: tuple[Leaf, ...]
+    parts: tuple[Part, ...]
+    any_of: bool
 
 
 def compile_rule(ruleset: Ruleset, rule: Rule, types: FieldTypes) -> CompiledRule:
     """Return the compiled form of one rule, for these field types."""
+    when = rule.when
+    members: tuple[When, ...] = (when,)
+    any_of = False
+    if not isinstance(when, Condition) and when.kind != "not":
+        members, any_of = when.members, when.kind == "any"
     leaves: list[Leaf] = []
-    holds = _tree(rule.when, rule.object, types, leaves)
-    return CompiledRule(ruleset, rule, holds, tuple(leaves))
+    parts = tuple(_part(member, rule.object, types, leaves) for member in members)
+    judged = tuple(part.holds for part in parts)
+    holds = some(judged) if any_of else _every(judged)
+    return CompiledRule(ruleset, rule, holds, tuple(leaves), parts, any_of)
+
+
+def _part(when: When, object_name: str, types: FieldTypes, leaves: list[Leaf]) -> Part:
+    """Return a member of the outer group, and append its leaves."""
+    first = len(leaves)
+    holds = _tree(when, object_name, types, leaves)
+    if isinstance(when, Condition):
+        return Part(holds, leaves[first], negated=False)
+    plain = when.kind == "not" and isinstance(when.members[0], Condition)
+    return Part(holds, leaves[first] if plain else None, negated=plain)
 
 
 def _tree(when: When, object_name: str, types: FieldTypes, leaves: list[Leaf]) -> Holds:
@@ -104,13 +114,12 @@ def _tree(when: When, object_name: str, types: FieldTypes, leaves: list[Leaf]) -
     if isinstance(when, Condition):
         leaf = _leaf(when, object_name, types)
         leaves.append(leaf)
-        read, judge = leaf.read, leaf.judge
-        return lambda subject: judge(*read(subject))
+        return _test(leaf)
     members = tuple(_tree(member, object_name, types, leaves) for member in when.members)
     if when.kind == "not":
         only = members[0]
         return lambda subject: not only(subject)
-    return _every(members) if when.kind == "all" else _some(members)
+    return _every(members) if when.kind == "all" else some(members)
 
 
 def _every(members: tuple[Holds, ...]) -> Holds:
@@ -123,7 +132,9 @@ def _every(members: tuple[Holds, ...]) -> Holds:
     return holds
 
 
-def _some(members: tuple[Holds, ...]) -> Holds:
+def some(members: tuple[Holds, ...]) -> Holds:
+    """Return the test whether one of these holds."""
+
     def holds(subject: Subject) -> bool:
         for member in members:  # noqa: SIM110 - a generator costs as much again as the judging
             if member(subject):
@@ -136,17 +147,29 @@ def _some(members: tuple[Holds, ...]) -> Holds:
 def _leaf(condition: Condition, object_name: str, types: FieldTypes) -> Leaf:
     kind = condition.ref.kind(object_name, types)
     judge = OPERATIONS[condition.operation].build(kind, condition.expected)
-    return Leaf(condition, kind, _reader(condition), judge)
+    return Leaf(condition, kind, _reader(condition.ref), judge)
 
 
-def _reader(condition: Condition) -> Read:
-    """Return how a condition's value and old value are read."""
-    path = condition.ref.path
-    if condition.ref.side == "event":
-        return lambda subject: (event_value(subject.event, path), UNKNOWN)
-    if condition.ref.side == "incident":
-        return lambda subject: (
-            subject.incident.get(path),
-            subject.old_incident.get(path, UNKNOWN),
-        )
-    return lambda subject: (subject.record.get(path), subject.old_record.get(path, UNKNOWN))
+def state_of(leaf: Leaf) -> Leaf:
+    """Return what `changed_to` or `changed_from` asks of the new or the old value of a field that did change."""
+    condition = leaf.condition
+    asked = replace(condition, operation="is_blank" if blank(condition.expected) else "equals")
+    judge = OPERATIONS[asked.operation].build(leaf.kind, asked.expected)
+    return Leaf(asked, leaf.kind, leaf.read, judge)
+
+
+def _reader(ref: FieldRef) -> Read:
+    """Return how a field's value and old value are read."""
+    path, now = ref.path, PLACE[ref.side]
+    if ref.side == "event":
+        return lambda subject: (event_value(subject[4], path), UNKNOWN)
+    return lambda subject: (subject[now].get(path), subject[now + 1].get(path, UNKNOWN))
+
+
+def _test(leaf: Leaf) -> Holds:
+    """Return the test of one condition."""
+    read, judge, ref = leaf.read, leaf.judge, leaf.condition.ref
+    if OPERATIONS[leaf.condition.operation].needs_old or ref.side == "event":
+        return lambda subject: judge(*read(subject))
+    path, now = ref.path, PLACE[ref.side]
+    return lambda subject: judge(subject[now].get(path), UNKNOWN)  # the earlier value is not asked

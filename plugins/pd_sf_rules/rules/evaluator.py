@@ -6,15 +6,15 @@ its integration, direction and (for Salesforce) object. Matching and explaining 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from pd_sf_rules.model import PAGERDUTY, ConditionTrace, Event, Mode, Source, Values, Verdict
 from pd_sf_rules.rules import needs
-from pd_sf_rules.rules.compiled import CompiledRule, Subjects, compile_rule
+from pd_sf_rules.rules.compiled import CompiledRule, Subject, compile_rule, subject_of
 from pd_sf_rules.rules.fields import FieldTypes
-from pd_sf_rules.rules.index import SMALLEST, BucketIndex
+from pd_sf_rules.rules.index import BucketIndex
 from pd_sf_rules.rules.reasons import reason
 from pd_sf_rules.rules.ruleset import Rule, Ruleset
 
@@ -22,40 +22,30 @@ Bucket = tuple[str, Source, str | None]
 _NOTHING: Values = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """A bucket: rules that judge the same events, in order, and an index over them where there are many."""
-
-    rules: tuple[CompiledRule, ...]
-    index: BucketIndex | None
-
-    def fitting(self, subjects: Subjects) -> Iterator[CompiledRule]:
-        """Yield the rules whose conditions hold."""
-        if self.index is None:
-            yield from (each for each in self.rules if each.holds(subjects.of(each.rule.object)))
-            return
-        for at, unconfirmed in self.index.candidates(subjects):
-            candidate = self.rules[at]
-            if not unconfirmed or candidate.holds(subjects.of(candidate.rule.object)):
-                yield candidate
-
-
-_NO_RULES = Rules((), None)
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """What the rules said about one event. `matches` are the rules that matched, in order."""
 
-    matches: tuple[tuple[Ruleset, Rule], ...]
-    _considered: tuple[CompiledRule, ...] = field(repr=False)
-    _subjects: Subjects = field(repr=False)
+    __slots__ = ("_considered", "_event", "_linked", "_verdicts", "matches")
 
-    @cached_property
+    def __init__(
+        self,
+        matches: tuple[tuple[Ruleset, Rule], ...],
+        considered: Sequence[CompiledRule],
+        event: Event,
+        linked: Mapping[str, Values],
+    ) -> None:
+        self.matches = matches
+        self._considered = considered
+        self._event = event
+        self._linked = linked
+        self._verdicts: tuple[Verdict, ...] | None = None
+
+    @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """A verdict for every rule considered, in order, with each of its conditions; made when first read."""
-        stops = _Stops()
-        return tuple(_verdict(candidate, self._subjects, stops) for candidate in self._considered)
+        if self._verdicts is None:
+            self._verdicts = tuple(_verdicts(self._considered, self._event, self._linked))
+        return self._verdicts
 
 
 class _Stops:
@@ -79,7 +69,7 @@ class CompiledRules:
     """The enabled rulesets of a folder, ready to judge events. Share one per process: its tables only remember."""
 
     rulesets: tuple[Ruleset, ...]
-    buckets: Mapping[Bucket, Rules] = field(repr=False)
+    buckets: Mapping[Bucket, BucketIndex] = field(repr=False)
     _needs: needs.Needs = field(repr=False)
 
     def evaluate(self, event: Event, linked: Mapping[str, Values] = _NOTHING) -> Evaluation:
@@ -89,9 +79,12 @@ class CompiledRules:
         to; what is missing there is blank.
         """
         about = None if event.source == PAGERDUTY else event.object
-        bucket = self.buckets.get((event.integration, event.source, about), _NO_RULES)
-        subjects = Subjects(event, linked)
-        return Evaluation(tuple(_matches(bucket, subjects)), bucket.rules, subjects)
+        bucket = self.buckets.get((event.integration, event.source, about))
+        if bucket is None:
+            return Evaluation((), (), event, linked)
+        fitting = bucket.fitting(event, linked)
+        matches = tuple(_acting(fitting, event)) if fitting else ()
+        return Evaluation(matches, bucket.rules, event, linked)
 
     def objects(self) -> frozenset[str]:
         """Return the objects that rules with run_on: salesforce watch."""
@@ -118,20 +111,33 @@ class CompiledRules:
         return self._needs.custom_fields
 
 
-def _matches(bucket: Rules, subjects: Subjects) -> Iterator[tuple[Ruleset, Rule]]:
-    """Yield the rules that match."""
+def _acting(fitting: Sequence[CompiledRule], event: Event) -> Iterator[tuple[Ruleset, Rule]]:
+    """Yield those of the rules whose conditions hold that match: in scope, and not stopped."""
     stops = _Stops()
-    for fitting in bucket.fitting(subjects):
-        if not stops.before(fitting.ruleset.mode) and _in_scope(fitting, subjects.event):
-            stops.matched(fitting)
-            yield fitting.ruleset, fitting.rule
+    for each in fitting:
+        if not stops.before(each.ruleset.mode) and _in_scope(each, event):
+            stops.matched(each)
+            yield each.ruleset, each.rule
 
 
 def _in_scope(candidate: CompiledRule, event: Event) -> bool:
     return candidate.rule.scope == "all" or candidate.ruleset.name in event.linked_by
 
 
-def _verdict(candidate: CompiledRule, subjects: Subjects, stops: _Stops) -> Verdict:
+def _verdicts(
+    considered: Sequence[CompiledRule], event: Event, linked: Mapping[str, Values]
+) -> Iterator[Verdict]:
+    """Yield what each rule said."""
+    stops = _Stops()
+    subjects: dict[str, Subject] = {}
+    for each in considered:
+        about = each.rule.object
+        if about not in subjects:
+            subjects[about] = subject_of(event, linked, about)
+        yield _verdict(each, event, subjects[about], stops)
+
+
+def _verdict(candidate: CompiledRule, event: Event, subject: Subject, stops: _Stops) -> Verdict:
     """Return what one rule said, with every one of its conditions."""
     ruleset, rule = candidate.ruleset, candidate.rule
     stopper = stops.before(ruleset.mode)
@@ -139,11 +145,10 @@ def _verdict(candidate: CompiledRule, subjects: Subjects, stops: _Stops) -> Verd
     if stopper:
         matched, why = False, f"Not considered: '{stopper}' matched before and says stop."
     else:
-        subject = subjects.of(rule.object)
-        traces = tuple(leaf.trace(subject) for leaf in candidate.leaves)
+        traces = tuple([leaf.trace(subject) for leaf in candidate.leaves])
         matched, why = reason(rule.when, traces)
-        if not _in_scope(candidate, subjects.event):
-            made = "is linked by another ruleset" if subjects.event.linked_by else "is not linked"
+        if not _in_scope(candidate, event):
+            made = "is linked by another ruleset" if event.linked_by else "is not linked"
             why = f"The rule is for pairs that '{ruleset.name}' made, and this one {made}."
             matched = False
     if matched:
@@ -168,9 +173,5 @@ def _cached(rulesets: tuple[Ruleset, ...], types: tuple[Any, ...]) -> CompiledRu
             about = None if rule.run_on == PAGERDUTY else rule.object
             bucket = buckets.setdefault((ruleset.integration, rule.run_on, about), [])
             bucket.append(compile_rule(ruleset, rule, known))
-    sealed = {key: _bucket(tuple(bucket)) for key, bucket in buckets.items()}
+    sealed = {key: BucketIndex(tuple(bucket)) for key, bucket in buckets.items()}
     return CompiledRules(rulesets, sealed, needs.needs_of(rulesets))
-
-
-def _bucket(rules: tuple[CompiledRule, ...]) -> Rules:
-    return Rules(rules, BucketIndex(rules) if len(rules) >= SMALLEST else None)

@@ -1,246 +1,238 @@
-"""Which rules of a bucket an event can match, found by a few look-ups instead of one test per rule.
+"""Which rules of a bucket an event fits, found by a few look-ups instead of one test per condition.
 
-One bit stands for one rule. Each field that rules test has a table from its value to the mask of the rules that
-survive it, and an event is one AND per field. A rule of the `all` kind loses its bit when a condition fails; a rule of
-the `any` kind enters upside down: it loses its bit when a condition holds, and is turned over at the end. The tables
-are filled by the same judges that explain, so the two cannot differ.
+One bit stands for one rule. Fields have tables from their value to the mask of the rules that survive it, and an
+event is one AND per table. A rule of the `all` kind loses its bit when a condition fails; a rule of the `any` kind
+enters upside down: it loses its bit when a condition holds, and is turned over at the end. What the tables leave
+over is tested for the conditions that are in none of them.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
-from pd_sf_rules.rules.compiled import CompiledRule, Leaf, Subjects
-from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN
-from pd_sf_rules.rules.ruleset import Condition, When
-from pd_sf_rules.rules.values import (
-    as_number,
-    as_text,
-    comparable,
-    compares_as_number,
-    compares_as_text,
+from pd_sf_rules.model import Event, Values
+from pd_sf_rules.rules.compiled import (
+    PLACE,
+    CompiledRule,
+    Holds,
+    Leaf,
+    Part,
+    Subject,
+    some,
+    subject_of,
 )
+from pd_sf_rules.rules.fields import FieldRef, event_value
+from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Takes
+from pd_sf_rules.rules.tables import ChangeTable, LevelTable, Test
 
-SMALLEST = 8
-"""Below so many rules, testing one after the other is as fast."""
+_COSTLY = ("matches", "not_matches")
+"""Judged only for rules that nothing else rules out."""
+
+_FEW = 4
+"""Fewer rules are tested one after the other."""
 
 _REMEMBERED = 512
-_EQUALITIES = ("equals", "not_equals", "in", "not_in")
-_ORDERINGS = ("greater_than", "greater_or_equal", "less_than", "less_or_equal")
+
+_WORTH: Mapping[Takes, float] = {"text": 2.5, "ordered": 0.8}
+_LEAST = 0.3
+"""How many rules a table has to rule out, because it costs about as much as testing them.
+
+Texts in which a part is looked for, and numbers, are seldom the same twice, so that little is remembered of them.
+"""
+
+_LIKELY: Mapping[str, float] = {
+    "equals": 0.1, "in": 0.2, "contains": 0.1, "starts_with": 0.1, "ends_with": 0.1, "includes": 0.2,
+    "is_blank": 0.3, "is_not_blank": 0.7, "changed": 0.1, "changed_to": 0.02, "changed_from": 0.02,
+    "increased": 0.05, "decreased": 0.05, "not_equals": 0.9, "not_in": 0.8, "not_contains": 0.9,
+    "excludes": 0.8,
+}  # fmt: skip
+"""How often a condition holds, where nothing better is known: it decides what is looked at first, not the answer."""
+
+Field = tuple[str, FieldRef]
+"""A field of a bucket: the object of the rules that test it, and the field."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Test:
-    """A condition in a table: the rule of `bit` survives where the judge says `keeps`."""
+class _Side:
+    """The tables over one side of what the rules of an object see, by path: the look-up of remembered masks first."""
 
-    leaf: Leaf
-    bit: int
-    keeps: bool
+    about: str
+    place: int
+    tables: tuple[tuple[str, Callable[[Any], int | None], LevelTable, ChangeTable | None], ...]
 
-    def fails(self, value: Any, old: Any = UNKNOWN) -> bool:
-        """Tell whether the rule loses its bit for this value."""
-        return self.leaf.judge(value, old) is not self.keeps
+
+_Entry = tuple[CompiledRule, str, tuple[Holds, ...], int]
+"""A rule, its object, the tests that no table makes, and its bit where one of its conditions is enough."""
 
 
 class BucketIndex:
-    """The tables of one bucket."""
+    """The rules of one bucket, and the tables that choose among them."""
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
+        self.rules = rules
         self._everybody = (1 << len(rules)) - 1
-        self._turned = 0
-        self._partial = 0
-        tests: dict[tuple[str, str, str], list[_Test]] = {}
-        for at, compiled in enumerate(rules):
-            bit = 1 << at
-            leaves, any_of, whole = _flat(compiled)
-            self._turned |= bit if any_of else 0
-            self._partial |= 0 if whole else bit
-            for leaf, negated in leaves:
-                ref = leaf.condition.ref
-                about = compiled.rule.object if ref.side == "record" else ""
-                test = _Test(leaf, bit, keeps=any_of is negated)
-                tests.setdefault((ref.side, about, ref.path), []).append(test)
-        shared = rules[0].rule.object  # the event's and the incident's fields are the same for all
-        self._tables = [
-            _Table(about or shared, held, self._everybody)
-            for (_side, about, _path), held in tests.items()
+        self._mark = 1 << len(rules)
+        self._turned = self._open = 0
+        self._entries: list[_Entry] = []
+        self._remembered: dict[int, list[_Entry]] = {}
+        chosen = _chosen(rules)
+        tests: dict[tuple[str, int], dict[str, list[Test]]] = {}
+        for at, rule in enumerate(rules):
+            bit = 1 << (
+                len(rules) - 1 - at
+            )  # the first rule's bit is the highest: masks read in order
+            tabled, rest = _split(rule, chosen)
+            turned = bit if tabled and rule.any_of else 0
+            open_bit = turned if rest else 0
+            self._turned |= turned
+            self._open |= open_bit
+            self._entries.append((rule, rule.rule.object, rest, open_bit))
+            for part, leaf in tabled:
+                about, ref = _field(rule, leaf)
+                of_side = tests.setdefault((about, PLACE[ref.side]), {})
+                test = Test(leaf, bit, keeps=rule.any_of is part.negated)
+                of_side.setdefault(ref.path, []).append(test)
+        self._sides = [
+            _side(about, place, held, self._everybody) for (about, place), held in tests.items()
         ]
+        self._objects = list(dict.fromkeys(rule.rule.object for rule in rules))
 
-    def candidates(self, subjects: Subjects) -> Iterator[tuple[int, bool]]:
-        """Yield the positions of the rules that may match, and whether that still has to be confirmed."""
+    def fitting(self, event: Event, linked: Mapping[str, Values]) -> list[CompiledRule]:
+        """Return the rules whose conditions hold, in order."""
+        subjects: dict[str, Subject] = {}
+        for name in self._objects:
+            subjects[name] = subject_of(event, linked, name)
         mask = self._everybody
-        for table in self._tables:
-            mask &= table.survivors(subjects)
-        mask ^= self._turned
-        while mask:
-            low = mask & -mask
-            yield low.bit_length() - 1, bool(low & self._partial)
-            mask ^= low
+        for side in self._sides:
+            subject, place = subjects[side.about], side.place
+            get = partial(event_value, event) if place == PLACE["event"] else subject[place].get
+            for path, remembered, table, changes in side.tables:
+                value = get(path)
+                try:
+                    known = remembered(value)
+                except TypeError:  # a list, which no dict can hold
+                    known = None
+                mask &= table.survivors(value) if known is None else known
+                if changes is not None:
+                    old = subject[place + 1].get(path, UNKNOWN)
+                    same = old is UNKNOWN or (old == value and old.__class__ is value.__class__)
+                    mask &= changes.unchanged if same else changes.survivors(value, old)
+        candidates = (mask ^ self._turned) | (mask & self._open)
+        return self._confirmed(candidates, mask, subjects) if candidates else []
+
+    def _confirmed(
+        self, candidates: int, mask: int, subjects: Mapping[str, Subject]
+    ) -> list[CompiledRule]:
+        """Return the candidates whose conditions in no table hold as well; where one is enough, the mask may tell."""
+        found: list[CompiledRule] = []
+        for rule, about, rest, open_bit in self._entries_of(candidates):
+            if not open_bit or mask & open_bit:
+                subject = subjects[about]
+                for holds in rest:
+                    if not holds(subject):
+                        break
+                else:
+                    found.append(rule)
+            else:
+                found.append(rule)
+        return found
+
+    def _entries_of(self, candidates: int) -> list[_Entry]:
+        """Return the entries of the rules of a mask, in order; those of the first masks are remembered."""
+        entries = self._remembered.get(candidates)
+        if entries is None:
+            digits = bin(candidates | self._mark)  # "0b1", then a digit for each rule
+            entries = []
+            at = digits.find("1", 3)
+            while at >= 0:
+                entries.append(self._entries[at - 3])
+                at = digits.find("1", at + 1)
+            if len(self._remembered) < _REMEMBERED:
+                self._remembered[candidates] = entries
+        return entries
 
 
-def _flat(compiled: CompiledRule) -> tuple[list[tuple[Leaf, bool]], bool, bool]:
-    """Return the conditions that decide a rule on their own, each perhaps negated.
+def _side(about: str, place: int, tests: Mapping[str, Sequence[Test]], everybody: int) -> _Side:
+    """Return the tables of the tests of each path."""
+    tables = []
+    for path, held in tests.items():
+        level = LevelTable([test for test in held if not _on_change(test.leaf)], everybody)
+        on_change = [test for test in held if _on_change(test.leaf)]
+        change = ChangeTable(on_change, everybody) if on_change else None
+        tables.append((path, level.remembered.get, level, change))
+    return _Side(about, place, tuple(tables))
 
-    Then whether one of them is enough (`any`), and whether they are all there is. A rule whose `any` holds more than
-    plain conditions has none: it is always a candidate.
+
+def _split(
+    rule: CompiledRule, chosen: Mapping[Field, None]
+) -> tuple[list[tuple[Part, Leaf]], tuple[Holds, ...]]:
+    """Return the conditions of a rule that the chosen tables decide, and the tests of the others, in a good order.
+
+    Of a rule of the `any` kind the others are one test.
     """
-    when, leaves = compiled.rule.when, iter(compiled.leaves)
-    if isinstance(when, Condition) or when.kind == "not":
-        members: tuple[When, ...] = (when,)
-        any_of = False
-    else:
-        members, any_of = when.members, when.kind == "any"
-    plain: list[tuple[Leaf, bool]] = []
-    whole = True
-    for member in members:
-        held = [next(leaves) for _ in range(_size(member))]
-        if isinstance(member, Condition):
-            plain.append((held[0], False))
-        elif member.kind == "not" and isinstance(member.members[0], Condition):
-            plain.append((held[0], True))
-        else:
-            whole = False
-    return ([], False, False) if any_of and not whole else (plain, any_of, whole)
+    tabled = [(part, leaf) for part, leaf in _tabled(rule) if _field(rule, leaf) in chosen]
+    decided = {id(part) for part, _leaf in tabled}
+    others = sorted((part for part in rule.parts if id(part) not in decided), key=_chance)
+    tests = tuple(part.holds for part in others)
+    return tabled, (some(tests),) if rule.any_of and tests else tests
 
 
-def _size(when: When) -> int:
-    """Return how many conditions a tree has."""
-    return 1 if isinstance(when, Condition) else sum(_size(member) for member in when.members)
+def _tabled(rule: CompiledRule) -> list[tuple[Part, Leaf]]:
+    """Return the parts that a table can decide."""
+    return [
+        (part, part.leaf)
+        for part in rule.parts
+        if part.leaf is not None and part.leaf.condition.operation not in _COSTLY
+    ]
 
 
-class _Table:
-    """Everything that the rules of a bucket test of one field."""
+def _chosen(rules: Sequence[CompiledRule]) -> dict[Field, None]:
+    """Return the fields that are worth a table: each must save more than it costs.
 
-    def __init__(self, object_name: str, tests: Sequence[_Test], everybody: int) -> None:
-        self._object = object_name
-        self._read = tests[0].leaf.read
-        kinds = _sorted(tests)
-        self._changes = kinds["change"]
-        self._unchanged = _clear(everybody, (test.bit for test in self._changes if test.keeps))
-        self._texts = _TextClasses(kinds["text"], everybody) if kinds["text"] else None
-        self._numbers = _NumberClasses(kinds["number"], everybody) if kinds["number"] else None
-        self._scanned = kinds["scan"]
-        self._everybody = everybody
-        self._remembered: dict[Any, int] = {}
+    A table saves a part of the test of a rule of the `any` kind, whatever the values.
+    """
+    if len(rules) < _FEW:
+        return {}
+    fields: dict[Field, dict[int, float]] = {}  # the chance that a rule survives the field's table
+    worth: dict[Field, float] = {}
+    for at, rule in enumerate(rules):
+        tabled = _tabled(rule)
+        for part, leaf in tabled:
+            field = _field(rule, leaf)
+            costs = _WORTH.get(OPERATIONS[leaf.condition.operation].takes, _LEAST)
+            worth[field] = max(worth.get(field, _LEAST), costs)
+            chance = 1 - 1 / len(rule.parts) if rule.any_of else _chance(part)
+            by_rule = fields.setdefault(field, {})
+            by_rule[at] = by_rule.get(at, 1.0) * chance
+    survive = [1.0] * len(rules)
+    chosen: dict[Field, None] = {}
 
-    def survivors(self, subjects: Subjects) -> int:
-        """Return the mask of the rules that this field does not rule out."""
-        value, old = self._read(subjects.of(self._object))
-        key = value if type(value) is str else (type(value), value)
-        try:
-            mask = self._remembered.get(key)
-        except TypeError:  # a list, which no dict can hold
-            mask = self._level(value)
-        if mask is None:
-            mask = self._remember(key, self._level(value))
-        if not self._changes:
-            return mask
-        if old is UNKNOWN or (old == value and type(old) is type(value)):
-            return mask & self._unchanged
-        failing = (test.bit for test in self._changes if test.fails(value, old))
-        return _clear(mask, failing)
+    def saving(field: Field) -> float:
+        ruled_out = sum(survive[at] * (1 - chance) for at, chance in fields[field].items())
+        return ruled_out - worth[field]
 
-    def _level(self, value: Any) -> int:
-        """Return the mask of the rules whose conditions on the value alone let them survive."""
-        mask = self._everybody
-        if self._texts:
-            mask &= self._texts.survivors(value)
-        if self._numbers:
-            mask &= self._numbers.survivors(value)
-        return _clear(mask, (test.bit for test in self._scanned if test.fails(value)))
-
-    def _remember(self, key: Any, mask: int) -> int:
-        if len(self._remembered) >= _REMEMBERED:
-            self._remembered.clear()
-        self._remembered[key] = mask
-        return mask
+    while fields:
+        best = max(fields, key=saving)
+        if saving(best) <= 0:
+            break
+        chosen[best] = None
+        for at, chance in fields.pop(best).items():
+            survive[at] *= chance
+    return chosen
 
 
-class _TextClasses:
-    """Equalities that a value's caseless text alone decides: a mask for each text named, one for all others."""
-
-    def __init__(self, tests: Sequence[_Test], everybody: int) -> None:
-        self._other = _clear(everybody, (test.bit for test in tests if test.fails("\0")))
-        self._named: dict[str, int] = {}
-        of_rule: dict[int, list[_Test]] = {}
-        naming: dict[str, dict[int, None]] = {}
-        for test in tests:
-            of_rule.setdefault(test.bit, []).append(test)
-            for literal in _literals(test.leaf.condition):
-                naming.setdefault(as_text(literal).casefold(), {})[test.bit] = None
-        for text, bits in naming.items():
-            mask = self._other
-            for bit in bits:
-                fails = any(test.fails(text) for test in of_rule[bit])
-                mask = mask & ~bit if fails else mask | bit
-            self._named[text] = mask
-
-    def survivors(self, value: Any) -> int:
-        """Return the mask for a value."""
-        return self._named.get(as_text(value).casefold(), self._other)
+def _field(rule: CompiledRule, leaf: Leaf) -> Field:
+    return rule.rule.object, leaf.condition.ref
 
 
-class _NumberClasses:
-    """Comparisons with numbers: a mask for each number named, for each gap between two, and for no number."""
-
-    def __init__(self, tests: Sequence[_Test], everybody: int) -> None:
-        self._tests = tests
-        self._everybody = everybody
-        named = {as_number(each) for test in tests for each in _literals(test.leaf.condition)}
-        self._limits = sorted(limit for limit in named if limit is not None)
-        self._masks: dict[int, int] = {}
-
-    def survivors(self, value: Any) -> int:
-        """Return the mask for a value; each class is judged when the first of its values comes."""
-        place = self._place(as_number(value))
-        mask = self._masks.get(place)
-        if mask is None:
-            failing = (test.bit for test in self._tests if test.fails(value))
-            mask = self._masks[place] = _clear(self._everybody, failing)
-        return mask
-
-    def _place(self, number: float | None) -> int:
-        if number is None:
-            return -1
-        at = bisect_left(self._limits, number)
-        return 2 * at + (at < len(self._limits) and self._limits[at] == number)
+def _chance(part: Part) -> float:
+    """Return how likely a part is to hold."""
+    if part.leaf is None:
+        return 0.6
+    likely = _LIKELY.get(part.leaf.condition.operation, 0.5)
+    return 1 - likely if part.negated else likely
 
 
-Decided = Literal["change", "text", "number", "scan"]
-
-
-def _sorted(tests: Sequence[_Test]) -> dict[Decided, list[_Test]]:
-    """Return the tests by what decides them."""
-    kinds: dict[Decided, list[_Test]] = {"change": [], "text": [], "number": [], "scan": []}
-    for test in tests:
-        kinds[_decided_by(test.leaf)].append(test)
-    return kinds
-
-
-def _decided_by(leaf: Leaf) -> Decided:
-    """Tell what decides a condition: a change, a text or a number that can be looked up, or only the judge."""
-    condition, kind = leaf.condition, leaf.kind
-    literals = _literals(condition)
-    if OPERATIONS[condition.operation].needs_old:
-        return "change"
-    if condition.operation in _EQUALITIES:
-        if all(compares_as_text(kind, each) for each in literals):
-            return "text"
-        return "number" if all(compares_as_number(kind, each) for each in literals) else "scan"
-    if condition.operation in _ORDERINGS and comparable(kind, condition.expected) is as_number:
-        return "number"
-    return "scan"
-
-
-def _clear(mask: int, bits: Iterator[int]) -> int:
-    """Return the mask without these bits."""
-    cleared = 0
-    for bit in bits:
-        cleared |= bit
-    return mask & ~cleared
-
-
-def _literals(condition: Condition) -> tuple[Any, ...]:
-    expected = condition.expected
-    return expected if isinstance(expected, tuple) else (expected,)
+def _on_change(leaf: Leaf) -> bool:
+    return OPERATIONS[leaf.condition.operation].needs_old

@@ -7,14 +7,16 @@ where the record's earlier value is not known; then nothing counts as changed.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from operator import contains, ge, gt, le, lt
 from typing import Any, Final, Literal
 
 from pd_sf_rules.rules import values
 from pd_sf_rules.rules.patterns import compile_pattern
-from pd_sf_rules.rules.values import Kind, as_text, blank
+from pd_sf_rules.rules.values import Kind, as_text, blank, folded
 
 Takes = Literal["nothing", "scalar", "text", "list", "list_or_text", "ordered", "pattern", "state"]
 Judge = Callable[[Any, Any], bool]
+TextTest = Callable[[str, str], bool]
 
 
 class _Unknown(Enum):
@@ -31,43 +33,61 @@ UNKNOWN: Final = _Unknown.UNKNOWN
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation: what its `value:` must be, whether it looks at the old value, and how it judges."""
+    """An operation: what its `value:` must be, whether it looks at the old value, and how it judges.
+
+    `part` is the test of an operation that looks for a text in the field's (both without regard to case), and
+    `negates` says that the operation holds where the test does not.
+    """
 
     name: str
     takes: Takes
     needs_old: bool
     build: Callable[[Kind, Any], Judge]
     summary: str
+    part: TextTest | None = None
+    negates: bool = False
 
 
 def _equals(kind: Kind, expected: Any) -> Judge:
+    if values.compares_as_text(kind, expected):
+        wanted = folded(expected)
+
+        def judge(value: Any, _old: Any) -> bool:
+            text = value if value.__class__ is str else as_text(value)
+            return text.casefold() == wanted and not blank(value)
+
+        return judge
     same = values.equality(kind, expected)
-    return lambda value, _old: not blank(value) and same(value)
+    return lambda value, _old: same(value) and not blank(value)
 
 
 def _in(kind: Kind, expected: Any) -> Judge:
     if kind == "text":
-        wanted = frozenset(as_text(each).casefold() for each in expected)
-        return lambda value, _old: not blank(value) and as_text(value).casefold() in wanted
+        wanted = frozenset(folded(each) for each in expected)
+        return lambda value, _old: folded(value) in wanted and not blank(value)
     tests = tuple(values.equality(kind, each) for each in expected)
     return lambda value, _old: not blank(value) and any(same(value) for same in tests)
+
+
+def _part(holds: TextTest) -> Callable[[Kind, Any], Judge]:
+    """Return the builder of a test for a part of the text, without regard to case."""
+
+    def build(_kind: Kind, expected: Any) -> Judge:
+        wanted = folded(expected)
+
+        def judge(value: Any, _old: Any) -> bool:
+            text = value if value.__class__ is str else as_text(value)
+            return holds(text.casefold(), wanted) and not blank(value)
+
+        return judge
+
+    return build
 
 
 def _contains(kind: Kind, expected: Any) -> Judge:
     if kind == "multi":  # a multi-select holds values, not characters
         return _includes(kind, expected)
-    wanted = as_text(expected).casefold()
-    return lambda value, _old: not blank(value) and wanted in as_text(value).casefold()
-
-
-def _starts_with(_kind: Kind, expected: Any) -> Judge:
-    wanted = as_text(expected).casefold()
-    return lambda value, _old: not blank(value) and as_text(value).casefold().startswith(wanted)
-
-
-def _ends_with(_kind: Kind, expected: Any) -> Judge:
-    wanted = as_text(expected).casefold()
-    return lambda value, _old: not blank(value) and as_text(value).casefold().endswith(wanted)
+    return _PART_OF(kind, expected)
 
 
 def _matches(_kind: Kind, expected: Any) -> Judge:
@@ -164,18 +184,20 @@ def _not(build: Callable[[Kind, Any], Judge]) -> Callable[[Kind, Any], Judge]:
     return negated
 
 
-_ABOVE, _AT_LEAST = _ordered(lambda a, b: a > b), _ordered(lambda a, b: a >= b)
-_BELOW, _AT_MOST = _ordered(lambda a, b: a < b), _ordered(lambda a, b: a <= b)
+_ABOVE, _AT_LEAST, _BELOW, _AT_MOST = _ordered(gt), _ordered(ge), _ordered(lt), _ordered(le)
+_PART_OF = _part(contains)
+_BEGINS, _ENDS = _part(str.startswith), _part(str.endswith)
 
 _TABLE = (
     Operation("equals", "scalar", False, _equals, "The field has this value."),
     Operation("not_equals", "scalar", False, _not(_equals), "Another value, or blank."),
     Operation("in", "list", False, _in, "The field has one of these values."),
     Operation("not_in", "list", False, _not(_in), "None of these values, or blank."),
-    Operation("contains", "text", False, _contains, "The text is part of the field."),
-    Operation("not_contains", "text", False, _not(_contains), "Not part of the field, or blank."),
-    Operation("starts_with", "text", False, _starts_with, "The field begins with this text."),
-    Operation("ends_with", "text", False, _ends_with, "The field ends with this text."),
+    Operation("contains", "text", False, _contains, "The text is part of the field.", contains),
+    Operation("not_contains", "text", False, _not(_contains), "Not part of the field, or blank.",
+              contains, negates=True),
+    Operation("starts_with", "text", False, _BEGINS, "The field begins with this text.", str.startswith),
+    Operation("ends_with", "text", False, _ENDS, "The field ends with this text.", str.endswith),
     Operation("matches", "pattern", False, _matches, "The pattern is found in the field."),
     Operation("not_matches", "pattern", False, _not(_matches), "Not found, or blank."),
     Operation("greater_than", "ordered", False, _ABOVE, "More, or later, than this."),
@@ -187,8 +209,8 @@ _TABLE = (
     Operation("changed", "nothing", True, _changed, "The value differs from the last one seen."),
     Operation("changed_to", "state", True, _changed_to, "Changed, and has this value now."),
     Operation("changed_from", "state", True, _changed_from, "Changed, and had this value before."),
-    Operation("increased", "nothing", True, _moved(lambda a, b: a > b), "More, or later, than before."),
-    Operation("decreased", "nothing", True, _moved(lambda a, b: a < b), "Less, or earlier, than before."),
+    Operation("increased", "nothing", True, _moved(gt), "More, or later, than before."),
+    Operation("decreased", "nothing", True, _moved(lt), "Less, or earlier, than before."),
     Operation("includes", "list_or_text", False, _includes, "A multi-select holds one of these."),
     Operation("excludes", "list_or_text", False, _not(_includes), "It holds none of them, or is blank."),
 )  # fmt: skip

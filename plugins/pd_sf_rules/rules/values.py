@@ -37,7 +37,7 @@ def kind_of(type_word: str | None) -> Kind:
 
 def blank(value: Any) -> bool:
     """Tell whether a value is blank: null, empty text, or an empty list."""
-    return value is None or value in ("", [])
+    return value is None or value == "" or value == []  # noqa: PLR1714 - twice as fast as `in`
 
 
 def as_text(value: Any) -> str:
@@ -55,11 +55,18 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
+def folded(value: Any) -> str:
+    """Return the text that a value compares as without regard to case."""
+    return (value if value.__class__ is str else as_text(value)).casefold()
+
+
 def as_number(value: Any) -> float | None:
     """Return the number a value is or spells, None for anything else; a boolean is no number."""
+    if value.__class__ is int:
+        return value
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):
         return value if math.isfinite(value) else None
     if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value):
         number = float(value)
@@ -99,7 +106,7 @@ def as_boolean(value: Any) -> bool | None:
 def parts(value: Any) -> frozenset[str]:
     """Return the single values of a multi-select, caseless: `A;B` or a list."""
     if isinstance(value, list | tuple):
-        return frozenset(as_text(item).casefold() for item in value if not blank(item))
+        return frozenset(folded(item) for item in value if not blank(item))
     return frozenset(
         piece.strip().casefold() for piece in as_text(value).split(";") if piece.strip()
     )
@@ -132,7 +139,7 @@ def key_of(kind: Kind) -> Key:
 
 
 def _text_key(value: Any) -> Any:
-    return as_text(value).casefold()
+    return folded(value)
 
 
 def _or_text(convert: Callable[[Any], Any], name: str) -> Key:
@@ -140,7 +147,7 @@ def _or_text(convert: Callable[[Any], Any], name: str) -> Key:
 
     def key(value: Any) -> Any:
         converted = convert(value)
-        return as_text(value).casefold() if converted is None else (name, converted)
+        return folded(value) if converted is None else (name, converted)
 
     return key
 
@@ -154,7 +161,7 @@ def _unknown_key(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return parts(value)
     instant = as_instant(value)
-    return as_text(value).casefold() if instant is None else ("instant", instant)
+    return folded(value) if instant is None else ("instant", instant)
 
 
 _KEYS: Mapping[Kind, Key] = {
@@ -189,8 +196,8 @@ def _equality_by_value(expected: Any) -> Callable[[Any], bool]:
         return lambda value: as_number(value) == expected
     instant = as_instant(expected)
     if instant is not None:
-        folded = expected.casefold()
-        return lambda value: as_instant(value) == instant or as_text(value).casefold() == folded
+        wanted = folded(expected)
+        return lambda value: as_instant(value) == instant or folded(value) == wanted
     return _text_equality(as_text(expected))
 
 
@@ -210,17 +217,15 @@ def compares_as_number(kind: Kind, expected: Any) -> bool:
 
 def _text_equality(expected: str) -> Callable[[Any], bool]:
     """Return the test for a text of unknown kind: caseless, or two lengths of one id."""
-    folded = expected.casefold()
+    wanted = folded(expected)
     if not _ID.fullmatch(expected):
-        return lambda value: (
-            (value if isinstance(value, str) else as_text(value)).casefold() == folded
-        )
+        return lambda value: folded(value) == wanted
 
     short = record_id(expected)
 
     def holds(value: Any) -> bool:
         text = as_text(value)
-        return text.casefold() == folded or (
+        return text.casefold() == wanted or (
             len(text) != len(expected) and record_id(text) == short
         )
 
