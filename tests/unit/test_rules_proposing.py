@@ -4,12 +4,13 @@ import subprocess
 from pathlib import Path, PurePath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pd_sf_rules.errors import RulesetError
 from pd_sf_rules.rules.loader import load_text
 from pd_sf_rules.rules.proposing import Proposal, difference, proposed
+from tests.unit.rule_strategies import PATIENT
 
 BODY = """\
 rules:
@@ -46,6 +47,7 @@ def test_what_does_not_load_has_no_proposal() -> None:
         proposed(flow, "on")
 
 
+@settings(PATIENT)
 @given(
     st.text(alphabet="a:\n #-\u2028\x0c", max_size=60),
     st.sampled_from(["on", "off", "live", "shadow"]),
