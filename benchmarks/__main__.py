@@ -11,6 +11,7 @@ from benchmarks.table import show
 BENCHES = {
     "rules": "Rules: one event against all rules, and how many times ours fits into it",
     "pages": "Pages: from request to answer, on the server",
+    "latency": "Waiting: from a change on one side to its effect on the other, through Airflow",
 }
 """The module in this package, and the title above its figures, in the order in which they are measured."""
 
