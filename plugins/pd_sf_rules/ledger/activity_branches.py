@@ -3,7 +3,17 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, select, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    select,
+    tuple_,
+)
 
 from pd_sf_rules.ledger import activity_rows
 from pd_sf_rules.ledger.activity import Branch, Wanted
@@ -98,7 +108,19 @@ def _distinct(
     while row is not None and limit:
         yield tuple(row)
         limit -= 1
-        row = c.execute(query.where(tuple_(*columns) > tuple(row))).first()
+        row = _next(c, query, columns, tuple(row))
+
+
+def _next(
+    c: Connection, query: Select[Any], columns: Sequence[Column[str]], last: tuple[str, ...]
+) -> Row[Any] | None:
+    """Return the first row behind `last`: for a whole tuple SQLite would read all the rows that equal it."""
+    for at in range(len(columns) - 1, -1, -1):
+        same = (column == value for column, value in zip(columns[:at], last, strict=False))
+        row = c.execute(query.where(*same, columns[at] > last[at])).first()
+        if row is not None:
+            return row
+    return None
 
 
 def _events(wanted: Wanted, names: Sequence[str]) -> Iterator[Branch]:

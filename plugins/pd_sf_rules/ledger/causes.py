@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from string import digits
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
@@ -12,9 +13,10 @@ from pd_sf_rules.ledger.tables import HAS_FAILED, IS_CLAIMED, IS_WAITING, action
 
 ABOUT = (actions.c.id, actions.c.record_id, actions.c.incident_id, actions.c.event_id)
 ELLIPSIS = "…"
+ANY_DIGIT = "#"
 
 Alike = tuple[str, str, str, str, str]
-"""Error kind, kind of action, ruleset, rule, and the words without the ids of what they are about."""
+"""Error kind, kind of action, ruleset, rule, and the words without digits and ids of what they are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ def _alike() -> tuple[ColumnElement[str], ...]:
     words: ColumnElement[str] = actions.c.message
     for column in ABOUT:
         words = func.replace(words, func.coalesce(column, actions.c.id), ELLIPSIS)
+    for digit in digits:  # else every number makes a group of its own
+        words = func.replace(words, digit, ANY_DIGIT)
     return (
         actions.c.error_kind,
         actions.c.kind,

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from pd_sf_rules.ledger.columns import plain
 from pd_sf_rules.ledger.inserts import insert
 from pd_sf_rules.ledger.tables import runs
 
@@ -57,7 +58,9 @@ def recent_runs(
     """At most `limit` runs that fit what is given, the one started last first."""
     query = select(runs)
     if integration is not None:
-        query = query.where(runs.c.integration == integration)
+        # Of all directions the newest are found by time: the index of one direction would be read and sorted whole.
+        column = runs.c.integration if direction is not None else plain(runs.c.integration)
+        query = query.where(column == integration)
     if direction is not None:
         query = query.where(runs.c.direction == direction)
     rows = c.execute(query.order_by(runs.c.started_at.desc(), runs.c.run_id).limit(limit))

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from pd_sf_rules.ledger import Ledger, actions, causes, expectations
 from pd_sf_rules.ledger.actions import StoredAction
-from pd_sf_rules.ledger.causes import Alike, Group
+from pd_sf_rules.ledger.causes import ANY_DIGIT, Alike, Group
 from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.run import utc_now
@@ -29,7 +29,7 @@ FIXES = {
     HELD: "Decide: `pdsf errors --release STORM`, `--summary STORM` (one incident for all) or `--drop STORM`.",
 }
 LOOK = "Look at it, then `pdsf replay --action ID` or `pdsf errors --discard ID`."
-_NUMBERS = re.compile(r"\d+")
+_NUMBERS = re.compile(f"{ANY_DIGIT}+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def ids_of(
 def _merged(
     integration: str, groups: Iterable[Group], waiting: Mapping[Alike, int]
 ) -> list[tuple[Trouble, bool]]:
-    """Join the groups that differ by nothing but numbers in their words; say of each whether it fits."""
+    """Join the groups that differ by nothing but the length of numbers in their words; say of each whether it fits."""
     by_key: dict[str, list[Group]] = {}
     for one in groups:
         by_key.setdefault(_key_of(integration, one.alike), []).append(one)
@@ -162,7 +162,7 @@ def _with_actions(
 
 def _key_of(integration: str, alike: Alike) -> str:
     *names, words = alike
-    return digest(integration, *names, _NUMBERS.sub("#", words))[:16]
+    return digest(integration, *names, _NUMBERS.sub(ANY_DIGIT, words))[:16]
 
 
 def _names(one: Trouble, looked_for: str) -> bool:
