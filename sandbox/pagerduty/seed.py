@@ -154,7 +154,7 @@ def resources() -> list[tuple[str, Doc]]:
         _user("PUBEN01", "Ben Okafor", "ben@acme.example"),
         _user("PUCHI01", "Chiara Rossi", "chiara@acme.example"),
         _user("PUANA02", "Ana Lopez-Marsh", "ana.marsh@acme.example"),
-        _user("PUSYNC1", "Salesforce Sync", INTEGRATION_USER, "admin"),
+        _user("PUSYNC1", "Salesforce Sync", INTEGRATION_USER, "limited_user"),
         ("team", {"id": "PTSUPP1", "name": "Support", "description": None, "parent": None}),
         _policy("PESUPP1", "Support on call", ("PUANA01",), ("PUBEN01",)),
         _policy("PESUPP2", "Support second line", ("PUBEN01",), ("PUCHI01",)),

@@ -14,6 +14,7 @@ FieldType = Literal[
 ]  # fmt: skip
 TEXT_TYPES = frozenset({"string", "textarea", "picklist", "phone", "email", "url"})
 NUMBER_TYPES = frozenset({"int", "double", "currency", "percent"})
+PERMISSIONS = "UserPermissionAccess"  # one row: what the user who asks may do
 POLYMORPHIC = "Name"  # the entity a reference to several kinds of objects leads to
 
 

@@ -13,7 +13,7 @@ from sandbox.salesforce.field_kinds import (
     text,
     typed,
 )
-from sandbox.salesforce.schema import POLYMORPHIC, Field, Schema, SObject
+from sandbox.salesforce.schema import PERMISSIONS, POLYMORPHIC, Field, Schema, SObject
 
 
 def _named(length: int = 255) -> Field:
@@ -280,6 +280,21 @@ OUTAGE = SObject(
         _owner("Group", "User"),
     ),
 )
+USER_PERMISSION_ACCESS = SObject(
+    name=PERMISSIONS,
+    key_prefix="0UP",
+    createable=False,
+    updateable=False,
+    deletable=False,
+    fields=(
+        system_fields()[0],
+        flag("PermissionsModifyAllData"),
+        flag("PermissionsViewAllData"),
+        flag("PermissionsManageUsers"),
+        flag("PermissionsCustomizeApplication"),
+        flag("PermissionsApiEnabled"),
+    ),
+)
 NAME = SObject(
     name=POLYMORPHIC,
     key_prefix="???",
@@ -303,7 +318,7 @@ NAME = SObject(
 )
 STANDARD = (
     ACCOUNT, ASSET, CASE, CASE_COMMENT, CASE_STATUS, CONTACT, GROUP, NAME, OPPORTUNITY, OUTAGE,
-    TASK, USER,
+    TASK, USER, USER_PERMISSION_ACCESS,
 )  # fmt: skip
 
 

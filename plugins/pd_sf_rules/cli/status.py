@@ -120,7 +120,8 @@ def _told(found: "Status", examined: Sequence["Check"]) -> Iterator[str]:
     ]
     yield table(("ruleset", "state", "rules", "version", "file"), rows, widest=100)
     for check in examined:
-        yield f"{'ok    ' if check.ok else 'BROKEN'} {check.name}: {check.said}"
+        mark = "BROKEN" if not check.ok else "LOOK  " if check.warning else "ok    "
+        yield f"{mark} {check.name}: {check.said}"
     if found.problems:
         yield ""
         yield f"{len(found.problems)} problem(s):"

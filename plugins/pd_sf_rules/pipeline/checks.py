@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: `said` is what was found, or what does not hold and what to do."""
+    """One check: `said` is what was found, or what does not hold and what to do.
+
+    A `warning` holds, and is still worth a look.
+    """
 
     name: str
     ok: bool
     said: str
+    warning: bool = False

@@ -6,6 +6,7 @@ from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import Ledger, maintenance
 from pd_sf_rules.pipeline.checks import Check
 from pd_sf_rules.pipeline.live_lint import NO_ID, lint_live
+from pd_sf_rules.pipeline.privileges import too_wide
 from pd_sf_rules.pipeline.run import Connect
 from pd_sf_rules.pipeline.signals import signal_checks
 from pd_sf_rules.pipeline.status import ConnectionState, IntegrationState, Status, late_streams
@@ -25,6 +26,8 @@ def checks(
     by_name = {one.name: one for one in integrations}
     for state in found.integrations:
         told += _connections(state)
+        reached = {one.system for one in state.connections if one.ok}
+        told += too_wide(ledger, by_name[state.name], connect, reached)
         told.append(_lag(state))
         told.append(_webhook(ledger, by_name[state.name], connect))
         told += _signals(ledger, by_name[state.name], connect)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.org import Actor, Org
-from sandbox.salesforce.schema import POLYMORPHIC, Field, Row, Schema, SObject, Value
+from sandbox.salesforce.schema import PERMISSIONS, POLYMORPHIC, Field, Row, Schema, SObject, Value
 from sandbox.salesforce.soql.lexer import pointed
 from sandbox.salesforce.soql.syntax import Path
 
@@ -29,11 +29,20 @@ class Reader:
     def rows(self, name: str) -> Iterable[Row]:
         """Return the visible rows of an object."""
         actor = self.actor or Actor("", "", person=True)
+        if name == PERMISSIONS:
+            return [_permissions(actor)]
         return self.org.rows(name, actor, deleted=self.deleted)
 
     def row(self, record_id: Value) -> Row | None:
         """Return one visible row, recycle bin included, or None."""
         return self.org.row(record_id, self.actor) if isinstance(record_id, str) else None
+
+
+def _permissions(actor: Actor) -> Row:
+    """Return what this user may do in the whole org: everything, with Modify All Data, else call the API."""
+    everything = ("ModifyAllData", "ViewAllData", "ManageUsers", "CustomizeApplication")
+    rights: Row = {f"Permissions{name}": actor.modify_all for name in everything}
+    return {"Id": "0UP000000000000AAA", **rights, "PermissionsApiEnabled": True}
 
 
 @dataclass(frozen=True, slots=True)
