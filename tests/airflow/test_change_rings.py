@@ -3,14 +3,18 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
 from pd_sf_rules.hooks.runs import ledger_of_process
+from pd_sf_rules.hooks.stored import stored_connection
 from pd_sf_rules.ledger import signals
+from pd_sf_rules.model import SALESFORCE
 from pd_sf_rules.triggers import subscription
 from pd_sf_rules.triggers.changes import SalesforceChangesTrigger
-from pd_sf_rules.triggers.doorbell import NOTES, RULES
+from pd_sf_rules.triggers.doorbell import NOTES, NOTHING, RULES
+from pd_sf_rules.triggers.poll import Poll
 from tests.airflow.test_triggers import Ear, listening
 from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld, rule
 
@@ -76,6 +80,41 @@ def test_a_change_is_looked_after_at_once(watched: PipelineWorld) -> None:
         assert calls(watched) - before == 1
 
     play(story)
+
+
+def test_two_changes_within_a_second(
+    watched: PipelineWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second leaves count and stamp as they are, so that a look sees nothing: the event's own instant rings."""
+    org = watched.sandbox.salesforce.org
+    moment = org.clock() + timedelta(minutes=1)
+
+    async def story(ear: Ear) -> None:
+        await subscribed(watched)
+        monkeypatch.setattr(org, "clock", lambda: moment)
+        made = await asyncio.to_thread(watched.case)
+        await ear.hear(2)
+        await asyncio.to_thread(watched.edit, made, Status="Working")
+        await ear.hear(3)
+
+    play(story)
+
+
+def test_an_event_of_what_was_seen_already_rings_nobody(watched: PipelineWorld) -> None:
+    """Told late, of another object, or twice: only a change after the last look began is news by itself."""
+    poll = Poll(SALESFORCE, "default", stored_connection, lambda: watched.ledger)
+    try:
+        assert poll.look() == NOTHING
+        watched.case()
+        assert poll.look() == frozenset({RULES})
+        now = watched.clock()
+        for told in ({"Case": now - timedelta(minutes=1)}, {"Account": now + timedelta(minutes=1)}):
+            poll.told = told
+            assert poll.look() == NOTHING
+        poll.told = {"Case": now + timedelta(minutes=1)}
+        assert [poll.look(), poll.look()] == [frozenset({RULES}), NOTHING]
+    finally:
+        poll.close()
 
 
 def test_what_it_is_about_is_the_looks_to_tell(watched: PipelineWorld) -> None:

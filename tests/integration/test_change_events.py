@@ -51,7 +51,7 @@ class Doorbell:
     rings: int = 0
     _heard: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def ring(self) -> None:
+    def ring(self, _changed_at: datetime | None) -> None:
         """Count one."""
         self.rings += 1
         self._heard.set()
@@ -385,7 +385,7 @@ def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch, world: Pipeline
 
     async def story() -> None:
         line = Line(lambda: connect("nobody"))
-        listener = Subscription("default", "Case", line, lambda: world.ledger, lambda: None)
+        listener = Subscription("default", "Case", line, lambda: world.ledger, Doorbell().ring)
         try:
             error = ConnectionConfigError("salesforce_default", "is wrong.")
             pauses = [await listener._failed(error) for _ in range(9)]

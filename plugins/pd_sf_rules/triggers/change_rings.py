@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.errors import ConfigError
 from pd_sf_rules.ledger import Ledger
 from pd_sf_rules.systems.salesforce.pubsub.endpoint import check_packages
+from pd_sf_rules.triggers.poll import Poll
 from pd_sf_rules.triggers.rings import GAP_SECONDS
 from pd_sf_rules.triggers.subscription import Subscription
 
@@ -21,24 +24,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ChangeRings:
-    """Waits between looks, and listens meanwhile to the objects that `wanted` names: none where the signal is off.
+    """Waits between the looks of a poll, and listens meanwhile to what it watches: to nothing where the signal is off.
 
-    What it names may change from look to look: subscriptions come and go with it. All share one line to Salesforce.
+    What it watches may change from look to look: subscriptions come and go with it. All share one line to Salesforce.
     """
 
-    integration: str
-    wanted: Callable[[], Sequence[str]]
+    poll: Poll
     connect: Callable[[], ConnectionSpec]
     open_ledger: Callable[[], Ledger]
     _event: asyncio.Event = field(default_factory=asyncio.Event)
     _rung: bool = False
     _line: "Line | None" = None
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _told: bool = False
+    _news: dict[str, datetime] = field(default_factory=dict)
+    _complained: bool = False
 
     async def pause(self, seconds: float, *, found: bool) -> None:  # noqa: ARG002 - as the webhooks' rings
         """Wait for `seconds`, or until something changed; a storm of events is one look a second."""
-        await self._listen_to(self.wanted())
+        await self._listen_to(self.poll.signalled())
         gap = asyncio.create_task(asyncio.sleep(GAP_SECONDS if self._rung else 0.0))
         try:
             async with asyncio.timeout(seconds):
@@ -49,7 +52,15 @@ class ChangeRings:
             self._rung = self._event.is_set()
         finally:
             gap.cancel()
-        self._event.clear()  # before the look: what comes while it looks is looked for by the next
+        # Before the look: what comes while it looks is looked for by the next.
+        self._event.clear()
+        self.poll.told, self._news = self._news, {}
+
+    def ring(self, object_name: str, changed_at: datetime | None) -> None:
+        """Let the next look come now; `changed_at` is when the object was changed last, where that was told."""
+        if changed_at is not None:
+            self._news[object_name] = max(changed_at, self._news.get(object_name, changed_at))
+        self._event.set()
 
     async def close(self) -> None:
         """Stop listening."""
@@ -64,7 +75,11 @@ class ChangeRings:
             return
         for name in set(objects) - self._tasks.keys():
             subscription = Subscription(
-                self.integration, name, self._line, self.open_ledger, self._event.set
+                self.poll.integration,
+                name,
+                self._line,
+                self.open_ledger,
+                partial(self.ring, name),
             )
             self._tasks[name] = asyncio.create_task(subscription.run(), name=f"changes of {name}")
         if not objects:
@@ -75,9 +90,9 @@ class ChangeRings:
         try:
             check_packages()
         except ConfigError as error:
-            if not self._told:
-                _log.error("Integration '%s': %s", self.integration, error)
-            self._told = True
+            if not self._complained:
+                _log.error("Integration '%s': %s", self.poll.integration, error)
+            self._complained = True
             return None
         from pd_sf_rules.systems.salesforce.pubsub.line import Line  # noqa: PLC0415 - gRPC, when it is wanted
 

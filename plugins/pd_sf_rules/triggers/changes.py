@@ -143,8 +143,7 @@ def _rings(poll: Poll, ledger: Callable[[], Ledger]) -> Rings | ChangeRings:
     if poll.system == PAGERDUTY:
         return Rings(poll.integration, ledger)
     return ChangeRings(
-        poll.integration,
-        poll.signalled,
+        poll,
         lambda: stored_connection(load_integration(poll.integration).salesforce_conn_id),
         ledger,
     )

@@ -40,15 +40,22 @@ class SalesforceBell:
     seen: dict[str, Any] = field(default_factory=dict)
     objects: tuple[str, ...] = ()
     """What was watched at the last look."""
+    looked_at: datetime | None = None
+    """When that look began, by Salesforce's clock."""
     _files: tuple[Any, ...] = ()
     _rulesets: dict[str, Ruleset] = field(default_factory=dict)
 
     def rang(
-        self, client: SalesforceClient, integration: Integration, turned: Mapping[str, Switch]
+        self,
+        client: SalesforceClient,
+        integration: Integration,
+        turned: Mapping[str, Switch],
+        told: Mapping[str, datetime],
     ) -> Topics:
         """Return what changed since the last look; the first look, and one with nothing to watch, tells nothing.
 
-        `turned` holds people's switches of rulesets, by file.
+        `turned` holds people's switches of rulesets, by file; `told` when change events say that an object was
+        changed: a second change of a record within one second shows in no count and no stamp.
         """
         objects = self.objects = self._watched(integration, turned)
         if not objects:
@@ -60,7 +67,9 @@ class SalesforceBell:
         moved = now - since > 2 * LOOK_BACK
         fresh = newest_changes(client, objects, now - LOOK_BACK) if moved else {}
         found = newest_changes(client, objects, since)
+        last, self.looked_at = self.looked_at, now
         changed = {name for name in objects if not first and found.get(name) != self.seen.get(name)}
+        changed |= {name for name in objects if last and name in told and told[name] >= last}
         self.since, self.seen = (now - LOOK_BACK, fresh) if moved else (since, found)
         return frozenset(NOTES if name == COMMENT_OBJECT else RULES for name in changed)
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pd_sf_rules.connections import ConnectionSpec
@@ -43,6 +44,8 @@ class Poll:
     connect: Callable[[str], ConnectionSpec]
     open_ledger: Callable[[], Ledger] | None = None
     failures: dict[str, int] = field(default_factory=dict)
+    told: Mapping[str, datetime] = field(default_factory=dict)
+    """When change events say that an object was changed last, for the next look."""
     _bell: SalesforceBell | PagerDutyBell = field(init=False)
     _due: DueBell = field(init=False)
     _client: SalesforceClient | PagerDutyClient | None = None
@@ -114,7 +117,8 @@ class Poll:
     def _rang(self, integration: Integration) -> Topics:
         match self._bell, self._client:
             case SalesforceBell() as bell, SalesforceClient() as client:
-                return bell.rang(client, integration, self._turned())
+                told, self.told = self.told, {}
+                return bell.rang(client, integration, self._turned(), told)
             case PagerDutyBell() as bell, PagerDutyClient() as client:
                 return bell.rang(client, integration)
         raise TypeError("A bell and a client of different systems.")

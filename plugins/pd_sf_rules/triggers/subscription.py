@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Subscription:
-    """Listens to the change events of one object for ever, and calls `ring` for each that comes.
+    """Listens to the change events of one object for ever, and calls `ring` with the newest instant of each answer's.
 
     It outlasts every trouble: what is wrong is logged once and kept in the ledger, for `health` to tell, and polling
     goes on beside it.
@@ -43,7 +43,7 @@ class Subscription:
     object_name: str
     line: "Line"
     open_ledger: Callable[[], Ledger]
-    ring: Callable[[], None]
+    ring: Callable[[datetime | None], None]
     failures: int = 0
     _known: Signal = field(init=False)
     _kept: Signal | None = None
@@ -74,7 +74,7 @@ class Subscription:
         except ReplayIdError as error:
             _log.info("%s Changes since then are read from the cursor.", error)
             self._known = replace(self._known, replay_id=None)
-            self.ring()
+            self.ring(None)
             return await self._failed(error)
         except (ConfigError, RefusedError, RateLimitedError) as error:
             return max(await self._failed(error), SLOW_SECONDS)
@@ -88,7 +88,7 @@ class Subscription:
     async def _subscribed(self, replay_id: bytes | None) -> None:
         """Hear what happens after that place; without one, from some moment on that Salesforce does not tell."""
         topic, loop = topic_of(self.object_name), asyncio.get_running_loop()
-        settled = loop.call_later(SETTLED_SECONDS, self.ring) if replay_id is None else None
+        settled = loop.call_later(SETTLED_SECONDS, self.ring, None) if replay_id is None else None
         try:
             async with aclosing(self.line.batches(topic, replay_id)) as batches:
                 async for batch in batches:
@@ -101,7 +101,7 @@ class Subscription:
         """Ring for what changed, and keep the place: in this order, so that nothing is passed over in between."""
         again, now = self.failures > 0, datetime.now(UTC)
         if batch.changed or again:  # after a trouble, what it hid is looked for
-            self.ring()
+            self.ring(max((one.committed_at for one in batch.events), default=None))
         self.failures = 0
         if again:
             _log.info("Change events of %s come again.", self.object_name)
