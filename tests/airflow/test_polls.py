@@ -3,15 +3,16 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 
 from pd_sf_rules.hooks.stored import stored_connection
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
 from pd_sf_rules.pipeline.apply import apply
-from pd_sf_rules.pipeline.outcomes import is_due
 from pd_sf_rules.pipeline.run import utc_now
 from pd_sf_rules.pipeline.sync import judge_pending, pull
 from pd_sf_rules.triggers.doorbell import EVERYTHING, NOTES, NOTHING, RULES
@@ -131,18 +132,19 @@ def test_what_is_due_again_is_told_once(world: PipelineWorld, polling: Opener) -
     salesforce, pagerduty = polling(SALESFORCE), polling(PAGERDUTY)
     fault = world.fault("server_error", "pagerduty", "POST", "/incidents", times=None)
     attempt(world)
-    world.case()
-    attempt(world)
-    assert salesforce.look() is not None
-    pagerduty.look()
-    (waiting,) = world.actions()
-    assert waiting.state == "pending"
-    rang: list[Any] = []
-    while not is_due(waiting, utc_now(), eager=False):
-        rang.append(salesforce.look())
-    assert RULES not in frozenset().union(*rang)
-    assert [salesforce.look(), salesforce.look()] == [RULED, NOTHING]
-    assert pagerduty.look() == NOTHING
+    with time_machine.travel(utc_now(), tick=False) as clock:
+        world.case()
+        attempt(world)
+        assert salesforce.look() is not None
+        pagerduty.look()
+        (waiting,) = world.actions()
+        assert waiting.state == "pending"
+        assert waiting.retry_at is not None
+        clock.move_to(waiting.retry_at - timedelta(seconds=0.1))
+        assert RULES not in (salesforce.look() or NOTHING)
+        clock.move_to(waiting.retry_at)
+        assert [salesforce.look(), salesforce.look()] == [RULED, NOTHING]
+        assert pagerduty.look() == NOTHING
     world.sandbox.faults.remove(fault)
 
 
