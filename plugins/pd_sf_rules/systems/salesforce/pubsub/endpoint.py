@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pd_sf_rules.connections import LOOPBACK_HOSTS, ConnectionSpec, is_loopback_http
 from pd_sf_rules.errors import ConfigError, ConnectionConfigError
-from pd_sf_rules.systems.salesforce.login import login_url
 
 FIELD = "pubsub_endpoint"
 GLOBAL = "api.pubsub.salesforce.com:7443"
@@ -30,6 +29,8 @@ def endpoint_of(spec: ConnectionSpec) -> Endpoint:
 
     Raises ConnectionConfigError for any host but Salesforce's and loopback: the token would go there.
     """
+    from pd_sf_rules.systems.salesforce.login import login_url  # noqa: PLC0415 - its client takes a while
+
     text = spec.text(FIELD)
     if not text and is_loopback_http(login_url(spec)):
         hint = "Give host and port of the simulated Pub/Sub API, as the sandbox prints them."
