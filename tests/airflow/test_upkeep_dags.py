@@ -61,11 +61,12 @@ def test_a_person_is_asked_once_and_the_sync_goes_on(world: SyncWorld) -> None:
     detail = world.airflow.call("GET", path)
     assert detail["subject"].startswith("3 action(s) are held back: Rules of a.yaml / Page few")
     assert detail["options"] == ["Release", "Discard", SUMMARY]
-    _, state, told = world.by_hand(TO_PAGERDUTY)
-    assert (state, told["counts"]["held"]) == ("success", 0)
+    by_hand, state, told = world.by_hand(TO_PAGERDUTY)
+    assert (state, told["counts"]["held"]) == ("success", 0), (by_hand, told)
     assert len(world.airflow.runs(STORMS)) == 1
     world.airflow.call("PATCH", path, json={"chosen_options": [SUMMARY]})
-    assert world.airflow.wait_for_run(STORMS, run_id, timeout=PATIENT) == "success"
+    ended = world.airflow.wait_for_run(STORMS, run_id, timeout=PATIENT)
+    assert ended == "success", world.task_log(STORMS, run_id, DECIDE)
     decided = world.airflow.xcom(STORMS, run_id, DECIDE)
     assert len(pages(world)) == before + 3
     assert pages(world)[-1]["id"] in decided["said"]
