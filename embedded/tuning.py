@@ -16,6 +16,8 @@ LOCAL_SETTINGS = Path(__file__).resolve().parent / "local_settings"
 
 # Imported once by the scheduler instead of by every task: see local_settings.
 PRELOADED = (
+    "airflow.dag_processing.bundles.local",
+    "airflow.providers.common.io.assets.file",
     "airflow.sdk",
     "airflow.sdk.bases.decorator",
     "airflow.sdk.definitions.asset.metadata",
@@ -25,6 +27,7 @@ PRELOADED = (
     "airflow.sdk.execution_time.cache",
     "airflow.sdk.execution_time.timeout",
     "airflow.providers.standard.decorators.python",
+    "airflow.version",
     "httpcore2",
     "jinja2.ext",
     "pagerduty",
@@ -32,6 +35,7 @@ PRELOADED = (
     "pd_sf_rules.policies",
     "pd_sf_rules.operators.sync",
     "pd_sf_rules.systems.salesforce.login",
+    "pd_sf_rules.pipeline.rehearsal:rehearse",
 )
 
 

@@ -15,6 +15,7 @@ from airflow.sdk import (
     Param,
     RetryDecision,
     RetryPolicy,
+    get_parsing_context,
 )
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
@@ -132,7 +133,12 @@ def deadline(integration: Integration) -> DeadlineAlert:
 
 
 def ruleset_errors() -> list[Diagnostic]:
-    """Return what keeps ruleset files from being used, as they are now; read once for a DAG file."""
+    """Return what keeps ruleset files from being used, as they are now; read once for a DAG file.
+
+    A task parses the DAG file too, and shows nobody its docs and tags: it reads no rulesets for them.
+    """
+    if get_parsing_context().task_id is not None:
+        return []
     _, diagnostics = load_folder(rulesets_folder())
     return [one for one in diagnostics if one.severity == "error"]
 

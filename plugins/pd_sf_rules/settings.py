@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -186,9 +187,15 @@ def _poll_override(environ: Mapping[str, str]) -> float | None:
 
 def _load(path: Path) -> Integration:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _read(path, path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: cannot be read: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, text: str) -> Integration:
+    """Return what a file says; an unchanged text is not read again."""
+    data = yaml.safe_load(text)
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: is not a mapping of settings.", hint="See docs/settings.md.")
     try:

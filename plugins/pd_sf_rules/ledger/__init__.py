@@ -5,6 +5,6 @@ Each module beside this one is the repository of one family of tables. Their fun
 """
 
 from pd_sf_rules.ledger.address import ledger_url
-from pd_sf_rules.ledger.database import Ledger, open_ledger
+from pd_sf_rules.ledger.database import Ledger, open_ledger, rehearsed
 
-__all__ = ["Ledger", "ledger_url", "open_ledger"]
+__all__ = ["Ledger", "ledger_url", "open_ledger", "rehearsed"]

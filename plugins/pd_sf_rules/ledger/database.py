@@ -10,8 +10,9 @@ from sqlalchemy import URL, Connection
 from pd_sf_rules.errors import ConfigError
 from pd_sf_rules.ledger import forking, migrating
 from pd_sf_rules.ledger.address import HINT, parse_url, shown
-from pd_sf_rules.ledger.engines import reading_and_writing
+from pd_sf_rules.ledger.engines import in_memory, reading_and_writing
 from pd_sf_rules.ledger.failures import translated
+from pd_sf_rules.ledger.tables import metadata
 
 
 class Ledger:
@@ -52,9 +53,33 @@ class Ledger:
         with self.read() as connection:
             return migrating.revision(connection)
 
+    @contextmanager
+    def in_memory(self) -> Iterator[None]:
+        """Work on empty tables in memory, and leave the file alone; for SQLite, and where no thread shares it."""
+        with in_memory(self._writer):
+            with self.begin() as connection:
+                metadata.create_all(connection)
+            yield
+
     def close(self) -> None:
         """Give every pooled connection back to the system."""
         self._writer.dispose()
+
+
+_rehearsed: dict[URL, Ledger] = {}
+
+
+@contextmanager
+def rehearsed(url: str) -> Iterator[Ledger]:
+    """Give a ledger in memory that knows afterwards how to ask the one at `url` (SQLite): the next to open that has it.
+
+    A process that forks others so saves each of them the work; the file is not touched.
+    """
+    parsed = parse_url(url)
+    ledger = Ledger(parsed)
+    with ledger.in_memory():
+        yield ledger
+    _rehearsed[parsed] = ledger
 
 
 def open_ledger(url: str) -> Ledger:
@@ -67,7 +92,7 @@ def open_ledger(url: str) -> Ledger:
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         _check_place(parsed)
-    ledger = Ledger(parsed)
+    ledger = _rehearsed.pop(parsed, None) or Ledger(parsed)
     try:
         if not _is_current(ledger):
             ledger.upgrade()

@@ -2,9 +2,11 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -91,6 +93,19 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def in_memory(engine: Engine) -> Iterator[None]:
+    """Let a SQLite engine work on an empty database in memory; what it learned of its queries it still knows after."""
+    disk = engine.pool
+    connect: Any = lambda: sqlite3.connect(":memory:")  # noqa: E731 - its type is not public
+    engine.pool = StaticPool(connect, _dispatch=disk.dispatch, dialect=engine.dialect)
+    try:
+        yield
+    finally:
+        engine.pool.dispose()
+        engine.pool = disk
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -1,10 +1,10 @@
 """Every version of a ruleset file that was ever in force, so that a bad edit leaves the last good one working."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import ruleset_versions
@@ -20,6 +20,26 @@ def remember(c: Connection, path: str, name: str, version: str, text: str, now: 
             index_elements=["path", "version"], set_={"name": name, "last_seen": now}
         )
     )
+
+
+def seen_since(c: Connection, versions: Mapping[str, str], since: datetime) -> set[str]:
+    """Return the paths whose version, of those given by path, is the one in force last, and was seen since then."""
+    other = ruleset_versions.alias("other")
+    later = exists().where(
+        other.c.path == ruleset_versions.c.path, other.c.last_seen > ruleset_versions.c.last_seen
+    )
+    found: set[str] = set()
+    for chunk in chunks(versions):
+        rows = c.execute(
+            select(ruleset_versions.c.path, ruleset_versions.c.version).where(
+                ruleset_versions.c.path.in_(chunk),
+                ruleset_versions.c.version.in_([versions[path] for path in chunk]),
+                ruleset_versions.c.last_seen > since,
+                ~later,
+            )
+        )
+        found |= {row.path for row in rows if versions[row.path] == row.version}
+    return found
 
 
 def last_good(c: Connection, path: str) -> tuple[str, str] | None:

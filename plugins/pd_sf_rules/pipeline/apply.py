@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import actions, pauses, waiting
 from pd_sf_rules.ledger.waiting import Waiting
+from pd_sf_rules.model import PAGERDUTY
 from pd_sf_rules.pipeline import budgets, outcomes
 from pd_sf_rules.pipeline.choosing import choose
 from pd_sf_rules.pipeline.effects import (
@@ -19,7 +20,7 @@ from pd_sf_rules.pipeline.effects import (
 )
 from pd_sf_rules.pipeline.prepare import Task, our_fault, prepare
 from pd_sf_rules.pipeline.resting import Rests
-from pd_sf_rules.pipeline.rulebook import load_rulebook
+from pd_sf_rules.pipeline.rulebook import learn_watched
 from pd_sf_rules.pipeline.run import Direction, Run, is_dead, owner, utc_now
 from pd_sf_rules.pipeline.storms import tell_of_storms
 from pd_sf_rules.planning import kinds
@@ -128,26 +129,18 @@ def carry_out(run: Run, chosen: Sequence[Waiting]) -> int:
         taken = actions.claim(c, ids, owner=owner(), now=utc_now(), lease_seconds=LEASE_SECONDS)
         found = actions.get_actions(c, taken)
     claimed = [found[i] for i in ids if i in found]
-    _watch(run)
+    if any(kinds.WRITES_TO[one.kind] != PAGERDUTY for one in claimed):
+        learn_watched(run)  # a first snapshot of a record needs them
     ready, refused = prepare(run, claimed)
-    with run.ledger.begin() as c:
-        for action, error in refused:
-            outcomes.failed(c, run, action, error)
+    if refused:
+        with run.ledger.begin() as c:
+            for action, error in refused:
+                outcomes.failed(c, run, action, error)
     for family, effect in EFFECTS:
         tasks = [task for task in ready if task.action.kind in family]
         if tasks:
             _carry_out_family(run, effect, tasks)
     return len(claimed)
-
-
-def _watch(run: Run) -> None:
-    """Learn which fields rules name, where this process has not judged anything: a first snapshot needs them."""
-    if run.watched:
-        return
-    try:
-        load_rulebook(run, record=False)
-    except SyncError as error:
-        _log.warning("The rules cannot be read for the moment: %s", error)
 
 
 def _carry_out_family(run: Run, effect: Effect, tasks: Sequence[Task]) -> None:

@@ -11,6 +11,7 @@ from pd_sf_rules.errors import RefusedError, RetryableError, SyncError
 from pd_sf_rules.ledger import events, links
 from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.model import SALESFORCE, Action, Event, Link, Values
+from pd_sf_rules.pipeline.rulebook import learn_watched
 from pd_sf_rules.pipeline.run import Run
 from pd_sf_rules.planning.kinds import CREATE_INCIDENT, CREATE_RECORD, needs_incident
 from pd_sf_rules.rules.templates import names, render_params, template_context
@@ -236,6 +237,7 @@ def _read_record(run: Run, object_name: str, record_id: str, fields: Sequence[st
     except RefusedError as error:
         if error.code != "INVALID_FIELD":
             raise
+    learn_watched(run)
     known = run.watched.get(object_name, ())
     there = [path for path in fields if path in known]
     if not there or len(there) == len(fields):

@@ -1,14 +1,14 @@
 """The rules in force: the valid files of one integration, and the last good version of a broken one."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from pd_sf_rules.errors import RefusedError
+from pd_sf_rules.errors import RefusedError, SyncError
 from pd_sf_rules.ledger import actions, cursors, switches
 from pd_sf_rules.ledger import rulesets as versions
 from pd_sf_rules.pipeline.outcomes import CONFIG
@@ -17,7 +17,7 @@ from pd_sf_rules.pipeline.switching import switched
 from pd_sf_rules.rules.diagnostics import Diagnostic
 from pd_sf_rules.rules.evaluator import CompiledRules, compile_rules
 from pd_sf_rules.rules.loader import load_folder, load_text
-from pd_sf_rules.rules.ruleset import Rule, Ruleset, conditions_of
+from pd_sf_rules.rules.ruleset import ActionSpec, Rule, Ruleset, conditions_of
 from pd_sf_rules.settings import rulesets_folder
 from pd_sf_rules.systems.salesforce.describe import field_types
 
@@ -28,6 +28,10 @@ DESCRIBE_FOR = timedelta(hours=24)
 
 ASK_AGAIN = timedelta(minutes=5)
 """How long a field is believed to be missing."""
+
+
+SEEN_AGAIN = timedelta(minutes=1)
+"""How long a version stays known to be in force before that is written again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,36 @@ def load_rulebook(run: Run, *, refresh_fields: bool = False, record: bool = True
     return rulebook
 
 
+def describe_stream(name: str) -> str:
+    """Name the cursor under which the ledger keeps what describe told of an object."""
+    return f"describe:{name}"
+
+
+def learn_watched(run: Run) -> None:
+    """Learn which fields rules name, where this process has not loaded the rules; what is in its way is logged."""
+    if run.watched:
+        return
+    try:
+        load_rulebook(run, record=False)
+    except SyncError as error:
+        _log.warning("The rules cannot be read for the moment: %s", error)
+
+
 def _record(run: Run, valid: Sequence[Ruleset], mine: Sequence[Ruleset]) -> None:
+    """Keep the versions in force, and try mended actions again: mostly there is nothing to write."""
+    now = utc_now()
+    with run.ledger.read() as c:
+        stated = {_key(one.path): one.version for one in valid}
+        known = versions.seen_since(c, stated, now - SEEN_AGAIN)
+        mended = any(_mended(c, run, mine))
+    fresh = [one for one in valid if _key(one.path) not in known]
+    if not fresh and not mended:
+        return
     with run.ledger.begin() as c:
-        for one in valid:
-            versions.remember(c, _key(one.path), one.name, one.version, one.text, now=utc_now())
-        _replan_mended(c, run, mine)
+        for one in fresh:
+            versions.remember(c, _key(one.path), one.name, one.version, one.text, now=now)
+        for stored, spec, version in _mended(c, run, mine):
+            actions.replan(c, stored.id, params=spec.params, ruleset_version=version)
 
 
 def _report(diagnostics: Iterable[Diagnostic]) -> None:
@@ -146,7 +175,7 @@ def _shapes(run: Run, compiled: CompiledRules, *, refresh: bool, record: bool) -
 
 
 def _shape(run: Run, name: str, fields: Collection[str], *, refresh: bool, record: bool) -> _Shape:
-    stream = f"describe:{name}"
+    stream = describe_stream(name)
     now = utc_now()
     with run.ledger.read() as c:
         cursor = cursors.get_cursor(c, run.name, stream)
@@ -191,8 +220,10 @@ def _works(ruleset: Ruleset, rule: Rule, shapes: Mapping[str, _Shape]) -> bool:
     return not gone
 
 
-def _replan_mended(c: Connection, run: Run, rulesets: Sequence[Ruleset]) -> None:
-    """Try again what failed for its ruleset's sake, with the parameters of the mended file."""
+def _mended(
+    c: Connection, run: Run, rulesets: Sequence[Ruleset]
+) -> Iterator[tuple[actions.StoredAction, ActionSpec, str]]:
+    """Yield what failed for its ruleset's sake, with what the mended file says now, and that file's version."""
     by_name = {ruleset.name: ruleset for ruleset in rulesets}
     for stored in actions.open_actions(c, run.name, state="failed", error_kind=CONFIG):
         ruleset = by_name.get(stored.ruleset)
@@ -205,4 +236,4 @@ def _replan_mended(c: Connection, run: Run, rulesets: Sequence[Ruleset]) -> None
             continue
         spec = rule.actions[stored.position]
         if spec.kind == stored.kind:
-            actions.replan(c, stored.id, params=spec.params, ruleset_version=ruleset.version)
+            yield stored, spec, ruleset.version

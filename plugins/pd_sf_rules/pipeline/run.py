@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,10 @@ from pd_sf_rules.systems.salesforce.client import SalesforceClient
 _log = logging.getLogger(__name__)
 
 ADDRESS = "address:salesforce"
-"""Where the ledger keeps the org's address."""
+"""Where the ledger keeps the org's address, and since when it is known to be that."""
+
+ADDRESS_FOR = timedelta(hours=1)
+"""How long the address is believed without asking: a page with a link needs no login then."""
 
 Direction = Literal["salesforce", "pagerduty", "notes"]
 Connect = Callable[[str], ConnectionSpec]
@@ -93,10 +96,18 @@ class Run:
             self._address = self._known_address()
         return f"{self._address}/{record_id}"
 
-    def _known_address(self) -> str:
+    def keep_address(self) -> None:
+        """Keep the org's address, for runs and tasks that link to a record without having logged in."""
+        if self._address is None:
+            self._address = self._known_address(ask=True)
+
+    def _known_address(self, *, ask: bool = False) -> str:
         with self.ledger.read() as c:
             kept = cursors.get_cursor(c, self.name, ADDRESS)
         before = str(kept.extra.get("url") or "") if kept else ""
+        is_fresh = kept is not None and utc_now() - kept.position < ADDRESS_FOR
+        if before and is_fresh and not ask:
+            return before
         try:
             address = self.salesforce.instance_url
         except RetryableError as error:
@@ -104,7 +115,7 @@ class Run:
                 raise
             _log.warning("Records are linked to the org's last known address: %s", error)
             return before
-        if address != before:
+        if address != before or not is_fresh:
             with self.ledger.begin() as c:
                 at = cursors.start_cursor(c, self.name, ADDRESS, utc_now()).position
                 at = max(at, utc_now())

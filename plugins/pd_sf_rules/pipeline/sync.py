@@ -62,12 +62,15 @@ def pull(
     if direction == "pagerduty":
         return pull_pagerduty(run, given=given)
     try:
-        return pull_salesforce(run, load_rulebook(run), given=given, objects=objects)
+        pulled = pull_salesforce(run, load_rulebook(run), given=given, objects=objects)
     except RefusedError as error:
         if error.code != "INVALID_FIELD":
             raise
         fresh = load_rulebook(run, refresh_fields=True)
-        return pull_salesforce(run, fresh, given=given, objects=objects)
+        pulled = pull_salesforce(run, fresh, given=given, objects=objects)
+    if any(one.new for one in pulled):
+        run.keep_address()
+    return pulled
 
 
 def judge_pending(run: Run, direction: Direction) -> dict[str, int]:
