@@ -1,7 +1,6 @@
 """Salesforce's change events, where they are switched on: tried now, and whether they are heard."""
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 
 from pd_sf_rules.errors import RefusedError, SyncError
@@ -21,9 +20,7 @@ SILENT_LONG = timedelta(minutes=15)
 """How long a subscription may be down, or say nothing: the bus itself says something every 270 s."""
 
 TRIED_SECONDS = 3.0
-"""How long a subscription is held open to see whether Salesforce refuses it."""
-
-Tried = tuple[str, SyncError | None]
+"""How long is waited at most for Salesforce to refuse a subscription."""
 
 
 def signal_checks(ledger: Ledger, integration: Integration, connect: Connect) -> list[Check]:
@@ -41,8 +38,15 @@ def signal_checks(ledger: Ledger, integration: Integration, connect: Connect) ->
         check_packages()
     except SyncError as error:
         return [Check(name, False, str(error))]
-    found = asyncio.run(_tried(integration, connect, objects))
-    return [_told(name, one, error, known.get(one), every) for one, error in found]
+    from pd_sf_rules.systems.salesforce.pubsub.trial import tried  # noqa: PLC0415 - gRPC, when it is wanted
+
+    topics = {one: topic_of(one) for one in objects}
+    try:
+        spec = connect(integration.salesforce_conn_id)
+        found = tried(spec, list(topics.values()), TRIED_SECONDS)
+    except SyncError as error:
+        return [Check(name, False, f"{error} Meanwhile {every}.")]
+    return [_told(name, one, found[topics[one]], known.get(one), every) for one in objects]
 
 
 def unheard(ledger: Ledger, integration: Integration) -> Iterator[str]:
@@ -71,27 +75,6 @@ def unheard(ledger: Ledger, integration: Integration) -> Iterator[str]:
                 f"change events of {name} were last heard of at {since}. Is the triggerer running?"
             )
             yield f"{integration.name}: {said} {every}"
-
-
-async def _tried(integration: Integration, connect: Connect, objects: Sequence[str]) -> list[Tried]:
-    from pd_sf_rules.systems.salesforce.pubsub.line import Line  # noqa: PLC0415 - gRPC, when it is wanted
-
-    line = Line(lambda: connect(integration.salesforce_conn_id))
-
-    async def tried(name: str) -> Tried:
-        try:
-            topic = await line.topic(topic_of(name))
-            if not topic.can_subscribe:
-                return name, RefusedError(f"Salesforce lets nobody subscribe to {topic_of(name)}.")
-            await line.try_subscription(topic_of(name), TRIED_SECONDS)
-        except SyncError as error:
-            return name, error
-        return name, None
-
-    try:
-        return list(await asyncio.gather(*map(tried, objects)))
-    finally:
-        await line.close()
 
 
 def _told(

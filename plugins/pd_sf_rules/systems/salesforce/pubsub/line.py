@@ -7,8 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -16,8 +15,6 @@ import grpc.aio
 
 from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.errors import RefusedError
-from pd_sf_rules.systems.salesforce.client import DEFAULT_VERSION
-from pd_sf_rules.systems.salesforce.login import Grant, log_in
 from pd_sf_rules.systems.salesforce.pubsub import pubsub_api_pb2 as pb
 from pd_sf_rules.systems.salesforce.pubsub.avro import AvroError
 from pd_sf_rules.systems.salesforce.pubsub.change_event import (
@@ -25,9 +22,9 @@ from pd_sf_rules.systems.salesforce.pubsub.change_event import (
     parsed_schema,
     read_event,
 )
-from pd_sf_rules.systems.salesforce.pubsub.endpoint import Endpoint, endpoint_of, trusted_roots
+from pd_sf_rules.systems.salesforce.pubsub.endpoint import Endpoint
 from pd_sf_rules.systems.salesforce.pubsub.refusals import LineDropped, error_of
-from pd_sf_rules.systems.salesforce.transport import HardenedSession
+from pd_sf_rules.systems.salesforce.pubsub.session import SERVICE, Session, open_session
 
 MOST = 100
 """Events asked for and not yet received; the server takes no more (Pub/Sub API guide, "Flow Control")."""
@@ -36,8 +33,6 @@ SILENCE_SECONDS = 330.0
 """A server with nothing to say says so within 270 s: one that is silent for longer is not there."""
 
 CALL_SECONDS = 20.0
-LOGIN_SECONDS = 20.0
-_SERVICE = "/eventbus.v1.PubSub/"
 
 _log = logging.getLogger(__name__)
 
@@ -56,23 +51,6 @@ class Batch:
         return bool(self.events or self.unreadable)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A login and where its calls go."""
-
-    grant: Grant
-    endpoint: Endpoint
-    roots: bytes | None = field(repr=False)
-
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return what every call carries (Pub/Sub API guide, "Supported Authentication")."""
-        return (
-            ("accesstoken", self.grant.token),
-            ("instanceurl", self.grant.instance_url),
-            ("tenantid", self.grant.org_id),
-        )
-
-
 class Line:
     """`connect` reads the connection anew before each login, so that a mended one counts at once."""
 
@@ -85,12 +63,6 @@ class Line:
         self._channel_of: tuple[Endpoint, bytes | None] | None = None
         self._schemas: dict[str, Mapping[str, Any] | None] = {}
 
-    async def topic(self, name: str) -> pb.TopicInfo:
-        """Ask about a topic. Raises SyncError."""
-        request = pb.TopicRequest(topic_name=name)
-        told: pb.TopicInfo = await self._ask("GetTopic", request, pb.TopicInfo, name)
-        return told
-
     async def batches(self, topic: str, replay_id: bytes | None) -> AsyncGenerator[Batch, None]:
         """Yield what happens after `replay_id`, or from now on for None. Ends never but by an error.
 
@@ -98,7 +70,7 @@ class Line:
         """
         channel, session = await self._ready()
         call: Any = channel.stream_stream(
-            f"{_SERVICE}Subscribe", pb.FetchRequest.SerializeToString, pb.FetchResponse.FromString
+            f"{SERVICE}Subscribe", pb.FetchRequest.SerializeToString, pb.FetchResponse.FromString
         )(metadata=session.metadata())
         try:
             await call.write(_first_request(topic, replay_id))
@@ -121,13 +93,6 @@ class Line:
         finally:
             call.cancel()
 
-    async def try_subscription(self, topic: str, seconds: float) -> None:
-        """Hold a subscription open for so long. Raises what ends it before; hears nothing of what happens."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds), aclosing(self.batches(topic, None)) as batches:
-                async for _ in batches:
-                    return
-
     async def close(self) -> None:
         """Hang up."""
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -137,7 +102,7 @@ class Line:
     async def _ask(self, method: str, request: Any, answer: Any, topic: str) -> Any:
         channel, session = await self._ready()
         call = channel.unary_unary(
-            _SERVICE + method, type(request).SerializeToString, answer.FromString
+            SERVICE + method, type(request).SerializeToString, answer.FromString
         )
         try:
             return await call(request, metadata=session.metadata(), timeout=CALL_SECONDS)
@@ -181,15 +146,7 @@ class Line:
             return self._channel, self._session
 
     def _log_in(self) -> Session:
-        spec = self._connect()
-        endpoint = endpoint_of(spec)
-        with HardenedSession(LOGIN_SECONDS) as http:
-            proxies = spec.extra.get("proxies")
-            if isinstance(proxies, Mapping):
-                http.proxies.update(proxies)
-            version = spec.text("version", DEFAULT_VERSION).removeprefix("v")
-            grant = log_in(spec, http, version)
-        return Session(grant, endpoint, trusted_roots())
+        return open_session(self._connect())
 
     async def _batch(self, answer: pb.FetchResponse) -> Batch:
         events: list[ChangeEvent] = []

@@ -3,8 +3,9 @@
 Codes: Pub/Sub API guide, "Handle Errors": the gRPC status, and Salesforce's own word in the trailer `error-code`.
 """
 
+from typing import Any
+
 import grpc
-import grpc.aio
 
 from pd_sf_rules.errors import RateLimitedError, RefusedError, RetryableError, SyncError
 from pd_sf_rules.systems.answers import plain_words
@@ -38,9 +39,10 @@ class ReplayIdError(RetryableError):
     """The place is not known any more, after 72 hours at the latest: read from the cursor, and listen from now on."""
 
 
-def error_of(error: grpc.aio.AioRpcError, topic: str, *, resumed: bool = False) -> SyncError:
-    """Return the error of ours for a refusal. Its words are cut and hold no metadata of the call.
+def error_of(error: Any, topic: str, *, resumed: bool = False) -> SyncError:
+    """Return the error of ours for a refusal, be it of a blocking call or another.
 
+    Its words are cut and hold no metadata of the call.
     `resumed` says that the call named a place: an argument that is refused then is that one.
     """
     status, code = error.code(), _code_of(error)
@@ -58,7 +60,7 @@ def error_of(error: grpc.aio.AioRpcError, topic: str, *, resumed: bool = False) 
     return RetryableError(told)
 
 
-def _code_of(error: grpc.aio.AioRpcError) -> str:
+def _code_of(error: Any) -> str:
     """Return Salesforce's own word, "" where it gave none."""
     for name, value in error.trailing_metadata() or ():
         if name == _TRAILER:
