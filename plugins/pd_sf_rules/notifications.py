@@ -9,84 +9,39 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any
 
-import pagerduty
-from airflow.providers.pagerduty.hooks.pagerduty_events import (
-    PagerdutyEventsHook,
-    prepare_event_data,
-)
-from airflow.providers.pagerduty.notifications.pagerduty import PagerdutyNotifier
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.hooks.runs import ledger_of_process
 from pd_sf_rules.hooks.stored import stored_connection
 from pd_sf_rules.ledger import cursors
 from pd_sf_rules.pipeline.run import utc_now
 from pd_sf_rules.settings import Integration
-from pd_sf_rules.systems.pagerduty.alerts import SUMMARY_LENGTH, events_session, send_alert
+from pd_sf_rules.systems.pagerduty.alerts import send_alert
 
 _log = logging.getLogger(__name__)
 _one_at_a_time = threading.Lock()  # the deadlines of runs that wait for one another pass together
 
 
-class EventsHook(PagerdutyEventsHook):
-    """The provider's events hook with the routing key and the host of a `pagerduty` connection."""
-
-    def __init__(self, spec: ConnectionSpec) -> None:
-        super().__init__(integration_key=spec.text("routing_key"))
-        self._spec = spec
-
-    def send_event(self, *args: Any, **kwargs: Any) -> str:
-        """Send one event and return its dedup key; see the provider's hook for the arguments."""
-        with events_session(self._spec) as session:
-            return str(session.send_event(**prepare_event_data(*args, **kwargs)))
-
-
-class SyncNotifier(PagerdutyNotifier):
-    """Raises the alert of a DAG; silent without a routing key."""
-
-    def __init__(self, integration: str, pagerduty_conn_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.integration = integration
-        self.pagerduty_conn_id = pagerduty_conn_id
-
-    @cached_property
-    def hook(self) -> PagerdutyEventsHook:
-        """The events hook of the connection, opened when there is something to send."""
-        return EventsHook(stored_connection(self.pagerduty_conn_id))
-
-    def notify(self, context: Context) -> None:
-        """Send the alert; one that cannot be sent is logged, so that it never hides the failure it tells of."""
-        dag_id = str(context["dag"].dag_id)
-        try:
-            if not stored_connection(self.pagerduty_conn_id).text("routing_key"):
-                _log.info("No routing_key in '%s': no alert is sent.", self.pagerduty_conn_id)
-                return
-            self.summary = f"{dag_id}: {_cause(context)}"[:SUMMARY_LENGTH]
-            self.source, self.dedup_key = dag_id, alert_key(dag_id)
-            self.component = str(context["ti"].task_id)
-            self.custom_details = {"run": str(context["run_id"]), "task": self.component}
-            super().notify(context)  # type: ignore[no-untyped-call]  # the provider leaves it untyped
-            _remember(self.integration, dag_id, is_open=True)
-        except (SyncError, pagerduty.Error) as error:
-            _log.error("The alert of %s: %s", dag_id, error)
-
-
-def alert_on_failure(integration: Integration) -> SyncNotifier:
+def alert_on_failure(integration: Integration) -> Callable[[Context], None]:
     """Return the callback of a task that failed for good."""
-    return SyncNotifier(
-        integration.name,
-        integration.pagerduty_conn_id,
-        summary="",
-        severity="error",
-        action="trigger",
-        group="pd-sf-rules",
-    )
+
+    def alert(context: Context) -> None:
+        from pd_sf_rules.hooks.notifier import SyncNotifier  # noqa: PLC0415 - the provider takes long to import
+
+        SyncNotifier(
+            integration.name,
+            integration.pagerduty_conn_id,
+            summary="",
+            severity="error",
+            action="trigger",
+            group="pd-sf-rules",
+        ).notify(context)
+
+    return alert
 
 
 def alert_key(dag_id: str) -> str:
@@ -106,7 +61,7 @@ def resolve_on_success(integration: Integration) -> Callable[[Context], None]:
                 return
             spec = stored_connection(integration.pagerduty_conn_id)
             send_alert(spec, "resolve", dedup_key=alert_key(dag_id))
-            _remember(integration.name, dag_id, is_open=False)
+            remember(integration.name, dag_id, is_open=False)
         except SyncError as error:
             _log.error("The alert of %s: %s", dag_id, error)
 
@@ -141,11 +96,11 @@ def _alert_once(integration: str, pagerduty_conn_id: str, dag_id: str, told: str
         spec = stored_connection(pagerduty_conn_id)
         if not send_alert(spec, "trigger", dedup_key=alert_key(dag_id), summary=told):
             return f"no routing_key in '{pagerduty_conn_id}': no alert is sent"
-        _remember(integration, dag_id, is_open=True)
+        remember(integration, dag_id, is_open=True)
         return "alert sent"
 
 
-def _cause(context: Context) -> str:
+def cause_of(context: Context) -> str:
     """Return our own errors' sentence; of any other error only the kind, since its text may hold anything."""
     error = context.get("exception")
     if isinstance(error, (SyncError, AirflowFailException)):
@@ -164,7 +119,8 @@ def _is_open(integration: str, dag_id: str) -> bool:
     return kept is not None and bool(kept.extra.get("open"))
 
 
-def _remember(integration: str, dag_id: str, *, is_open: bool) -> None:
+def remember(integration: str, dag_id: str, *, is_open: bool) -> None:
+    """Keep whether the alert of a DAG is open. Raises SyncError where the ledger cannot be reached."""
     with ledger_of_process().begin() as c:
         kept = cursors.start_cursor(c, integration, _stream(dag_id), utc_now())
         at = max(utc_now(), kept.position)

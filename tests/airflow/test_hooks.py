@@ -200,8 +200,8 @@ def test_an_alert_says_what_broke_and_is_resolved_once(alerting: PipelineWorld) 
     succeed = notifications.resolve_on_success(integration)
     succeed(context_of())
     assert events_sent(alerting) == []
-    fail.notify(context_of())
-    fail.notify(context_of())
+    fail(context_of())
+    fail(context_of())
     (incident,) = alerting.incidents()
     assert incident["title"] == "salesforce_to_pagerduty: It broke."
     succeed(context_of(params={"dry_run": True}))
@@ -218,7 +218,7 @@ def test_an_alert_says_what_broke_and_is_resolved_once(alerting: PipelineWorld) 
 def test_a_strange_error_is_only_named(alerting: PipelineWorld) -> None:
     """The text of an error that is not ours may hold anything, so that it stays in the log."""
     fail = notifications.alert_on_failure(Integration(name="default"))
-    fail.notify(context_of(exception=ValueError("password=hunter2")))
+    fail(context_of(exception=ValueError("password=hunter2")))
     (event,) = events_sent(alerting)
     assert "hunter2" not in json.dumps(event)
     assert "ValueError" in event["payload"]["summary"]
@@ -230,7 +230,7 @@ def test_without_a_routing_key_there_is_silence(
     """No key, no alert, no error."""
     made: dict[str, Any] = alerting.sandbox.pagerduty_connection()
     connect(monkeypatch, "pagerduty_default", made, {"routing_key": ""})
-    notifications.alert_on_failure(Integration(name="default")).notify(context_of())
+    notifications.alert_on_failure(Integration(name="default"))(context_of())
     notifications.resolve_on_success(Integration(name="default"))(context_of())
     assert events_sent(alerting) == []
 
@@ -241,6 +241,6 @@ def test_an_alert_that_cannot_be_sent_hides_nothing(
     """A dead Events API is logged; the failure that it should have told of stays what it is."""
     made: dict[str, Any] = alerting.sandbox.pagerduty_connection()
     connect(monkeypatch, "pagerduty_default", made, {"events_url": "http://127.0.0.1:9"})
-    notifications.alert_on_failure(Integration(name="default")).notify(context_of())
+    notifications.alert_on_failure(Integration(name="default"))(context_of())
     assert "The alert of salesforce_to_pagerduty" in caplog.text
     assert made["extra"]["routing_key"] not in caplog.text
