@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -11,12 +12,20 @@ from sandbox.pagerduty import incidents as pagerduty_incidents
 from sandbox.pagerduty.seed import OPS_ROUTING_KEY
 from sandbox.pagerduty.state import ApiKey
 from tests.airflow.sync_world import LAST_TASK, PATIENT, SyncWorld, eventually, running_sync
+from tests.integration.canaries import PLANTED, hunt
+from tests.integration.echoing import Echo, echoing
 from tests.integration.pipeline_world import CREATED, HIGH, PAGE, PipelineWorld, rule
 
 TO_PAGERDUTY, TO_SALESFORCE = "salesforce_to_pagerduty", "pagerduty_to_salesforce"
+FIRST_TASKS = {TO_PAGERDUTY: "pull_changed_records", TO_SALESFORCE: "pull_log_entries"}
 KEY, SPOILT_KEY = "canary-key-of-pagerduty", "canary-key-that-was-revoked"
 PASSWORD, WEBHOOK_SECRET = "canary-password-of-salesforce", "canary-secret-of-webhooks"
 OWN_SERVICE = "POPSYNC"
+ENOUGH = 12
+"""How many requests the echo quotes before it goes: more than two of each shape of answer."""
+
+shown: set[str] = set()
+"""What the echo was shown: tokens and assertions that no connection holds."""
 
 
 def subject_has(word: str) -> dict[str, Any]:
@@ -53,16 +62,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncWorld]:
         yield running
 
 
-def salesforce(world: SyncWorld) -> dict[str, Any]:
+def salesforce(world: SyncWorld, **more: str) -> dict[str, Any]:
     """The connection to Salesforce as REST takes it."""
-    made = world.sides.sandbox.salesforce_connection()
-    return {**made, "password": PASSWORD, "extra": json.dumps(made["extra"])}
+    made: dict[str, Any] = world.sides.sandbox.salesforce_connection()
+    names = ("consumer_secret", "security_token", "refresh_token")
+    extra = {**made["extra"], **{name: PLANTED[name] for name in names}, **more}
+    return {**made, "password": PASSWORD, "extra": json.dumps(extra)}
 
 
-def pagerduty(world: SyncWorld, key: str = KEY) -> dict[str, Any]:
+def pagerduty(world: SyncWorld, key: str = KEY, **more: str) -> dict[str, Any]:
     """The connection to PagerDuty as REST takes it."""
     made: dict[str, Any] = world.sides.sandbox.pagerduty_connection()
-    extra = {**made["extra"], "webhook_secret": WEBHOOK_SECRET}
+    app = {"client_id": "app", "client_secret": PLANTED["client_secret"]}
+    extra = {**made["extra"], "webhook_secret": WEBHOOK_SECRET, **app, **more}
     return {**made, "password": key, "extra": json.dumps(extra)}
 
 
@@ -159,8 +171,13 @@ def a_wrong_key_is_one_sentence_at_once(world: SyncWorld) -> None:
 
 def use_key(world: SyncWorld, key: str) -> None:
     """Somebody edits the connection in Airflow's UI."""
-    body = {"connection_id": "pagerduty_default", **pagerduty(world, key)}
-    world.airflow.call("PATCH", "/connections/pagerduty_default", json=body)
+    use(world, "pagerduty_default", pagerduty(world, key))
+
+
+def use(world: SyncWorld, conn_id: str, body: dict[str, Any]) -> None:
+    """Edit a connection."""
+    stated = {"connection_id": conn_id, **body}
+    world.airflow.call("PATCH", f"/connections/{conn_id}", json=stated)
 
 
 def instances(world: SyncWorld, run_id: str) -> list[dict[str, Any]]:
@@ -174,30 +191,50 @@ def test_the_ledger_is_where_its_connection_says(world: SyncWorld) -> None:
     assert not (world.airflow.home / "pdsf_ledger.db").exists()
 
 
-def secrets(world: SyncWorld) -> dict[str, bytes]:
-    """What must not be readable anywhere, by name."""
-    lines = world.sides.sandbox.key.private_key.splitlines()
+def test_a_proxy_that_quotes_requests_stops_nothing_for_good(world: SyncWorld) -> None:
+    """Both services answer with pages and errors that quote whole requests; what ran meanwhile ends well afterwards."""
+    with echoing() as echo:
+        use(world, "salesforce_default", salesforce(world, login_url=echo.url))
+        use(world, "pagerduty_default", pagerduty(world, base_url=echo.url))
+        runs = {dag_id: world.airflow.trigger(dag_id) for dag_id in (TO_PAGERDUTY, TO_SALESFORCE)}
+        eventually(lambda: quoted(echo), "both services to be asked")
+        shown.update(echo.credentials)
+        use(world, "salesforce_default", salesforce(world))
+        use(world, "pagerduty_default", pagerduty(world))
+    for dag_id, run_id in runs.items():
+        world.airflow.wait_for_run(dag_id, run_id, timeout=PATIENT)
+        assert world.by_hand(dag_id)[1] == "success"
+
+
+def quoted(echo: Echo) -> bool:
+    """Whether the echo has quoted PagerDuty's key, Salesforce's assertion and enough else."""
+    assertions = [one for one in echo.credentials if one.startswith("eyJ")]
+    return echo.answered >= ENOUGH and KEY in echo.credentials and bool(assertions)
+
+
+def secrets(world: SyncWorld) -> set[str]:
+    """What must not be readable anywhere: everything secret in the connections, and what was got by it."""
+    sandbox = world.sides.sandbox
+    key = sandbox.key.private_key.splitlines()
     return {
-        "PagerDuty key": KEY.encode(),
-        "revoked PagerDuty key": SPOILT_KEY.encode(),
-        "Salesforce password": PASSWORD.encode(),
-        "Salesforce private key": lines[len(lines) // 2].encode(),
-        "webhook secret": WEBHOOK_SECRET.encode(),
-        "routing key": OPS_ROUTING_KEY.encode(),
+        KEY,
+        SPOILT_KEY,
+        PASSWORD,
+        WEBHOOK_SECRET,
+        OPS_ROUTING_KEY,
+        *PLANTED.values(),
+        *(line for line in key if not line.startswith("---") and len(line) >= 8),
+        *sandbox.salesforce.sessions._live,
+        *shown,
     }
 
 
 def test_no_secret_was_written_to_disk(world: SyncWorld) -> None:
     """Logs, XComs, rendered templates, Airflow's database and the ledger hold none of them in the clear."""
-    files = [path for path in Path(world.sides.home).rglob("*") if path.is_file()]
-    assert {"airflow.db", "ledger.db", "scheduler.log"} <= {path.name for path in files}
-    found = {
-        (name, str(path.relative_to(world.sides.home)))
-        for path in files
-        for name, secret in secrets(world).items()
-        if secret in path.read_bytes()
-    }
-    assert found == set()
+    names = {path.name for path in Path(world.sides.home).rglob("*") if path.is_file()}
+    assert {"airflow.db", "ledger.db", "scheduler.log", "triggerer.log"} <= names
+    assert any(name.startswith("attempt=") for name in names)
+    assert hunt(world.sides.home, {}, secrets(world)) == []
 
 
 ANSWERS = (
@@ -210,5 +247,34 @@ ANSWERS = (
 @pytest.mark.parametrize("path", ANSWERS)
 def test_no_secret_is_answered(world: SyncWorld, path: str) -> None:
     """Airflow's REST API tells a logged-in administrator none of them."""
-    answer = json.dumps(world.airflow.call("GET", path)).encode()
-    assert [name for name, secret in secrets(world).items() if secret in answer] == []
+    answer = json.dumps(world.airflow.call("GET", path))
+    assert hunt(world.sides.home / "rulesets", {path: answer}, secrets(world)) == []
+
+
+NEWEST = 5
+"""How many runs of each DAG are looked into besides those that failed."""
+
+PAGES = (
+    "summary", "summary/connections", "summary/doctor", "rulesets", "activity", "links", "errors", "playground",
+    "explain",
+)  # fmt: skip
+
+
+def page(world: SyncWorld, name: str) -> str:
+    """One of the pages inside Airflow, as a logged-in administrator gets it."""
+    answer = world.airflow._http.get(f"/pd-sf-rules/{name}")
+    assert answer.status_code == 200, (name, answer.status_code)
+    return str(answer.text)
+
+
+def test_no_secret_is_on_a_page(world: SyncWorld) -> None:
+    """Nor do the pages inside Airflow, the log of a task that failed, or what a task handed on."""
+    outputs = {name: page(world, name) for name in PAGES}
+    for dag_id, first in FIRST_TASKS.items():
+        runs = world.airflow.runs(dag_id)
+        told = [run for run in runs if run["state"] == "failed"] + runs[:NEWEST]
+        for run_id in [run["dag_run_id"] for run in told]:
+            path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/~/xcomEntries"
+            outputs[path] = json.dumps(world.airflow.call("GET", path))
+            outputs[f"log of {run_id}"] = world.task_log(dag_id, run_id, first)
+    assert hunt(world.sides.home / "rulesets", outputs, secrets(world)) == []

@@ -16,10 +16,11 @@ STATUSES = (500, 400, 401, 403, 404, 200)
 
 @dataclass(slots=True)
 class Echo:
-    """Its address, and every credential that it was shown."""
+    """Its address, every credential that it was shown, and how many requests it answered."""
 
     url: str
     credentials: set[str] = field(default_factory=set)
+    answered: int = 0
 
 
 @contextmanager
@@ -51,6 +52,7 @@ def echoing() -> Iterator[Echo]:
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
             self.wfile.write(raw)
+            echo.answered = turn + 1
 
         def _note(self, body: str) -> None:
             shown = (self.headers.get("Authorization") or "").replace("token=", "").split()[1:]
