@@ -12,6 +12,7 @@ BENCHES = {
     "rules": "Rules: one event against all rules, and how many times ours fits into it",
     "pages": "Pages: from request to answer, on the server",
     "latency": "Waiting: from a change on one side to its effect on the other, through Airflow",
+    "outage": "Outages: a page of one pair of accounts while another pair hangs, in one Airflow",
 }
 """The module in this package, and the title above its figures, in the order in which they are measured."""
 
