@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, or_, select, tuple_, update
 
+from pd_sf_rules.ledger.columns import plain
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import links
 from pd_sf_rules.model import Link
@@ -149,7 +150,8 @@ def _links_by(
     for chunk in chunks(ids):
         rows = c.execute(
             select(links)
-            .where(links.c.integration == integration, column.in_(chunk))
+            # Named outright, the integration would lead SQLite to read all of its links in their order.
+            .where(plain(links.c.integration) == integration, column.in_(chunk))
             .where(links.c.removed_at.is_(None))
             .order_by(links.c.created_at, links.c.record_id, links.c.incident_id)
         )
