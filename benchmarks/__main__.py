@@ -12,7 +12,12 @@ BENCHES = {
     "rules": "Rules: one event against all rules, and how many times ours fits into it",
     "pages": "Pages: from request to answer, on the server",
     "latency": "Waiting: from a change on one side to its effect on the other, through Airflow",
+    "signals": "Signals: from a change in Salesforce to the trigger that waits for it",
     "outage": "Outages: a page of one pair of accounts while another pair hangs, in one Airflow",
+    "memory": "Memory: what a pass takes, by how much changed",
+    "ledger": "Ledger: questions, a pass and pruning, with a short and a long past",
+    "storm": "Storms: a data load that all matches, held by a breaker",
+    "pairs": "Pairs: drift, repair and lost links",
 }
 """The module in this package, and the title above its figures, in the order in which they are measured."""
 

@@ -1,28 +1,30 @@
-"""A data load of thousands of Cases that all match a page-creating rule: what a pass costs while most are held.
+"""A data load of Cases that all match a page-creating rule: what a pass costs while a breaker holds most of them.
 
-`python -m benchmarks.storm [N] [release|discard]` (default 10,000, and one summary incident). Both
-services are simulated on loopback; the ledger is a SQLite file.
+`python -m benchmarks.storm [N]` (default 2,000), each figure beside the same with a tenth of it. Both services are
+simulated on loopback; the ledger is a SQLite file.
 """
 
-import json
 import os
-import resource
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
-from pd_sf_rules.ledger import maintenance, open_ledger
+from benchmarks.here import home_of
+from benchmarks.table import Line, show
+from pd_sf_rules.ledger import open_ledger
 from pd_sf_rules.pipeline import storms
 from pd_sf_rules.pipeline.opening import open_run
+from pd_sf_rules.pipeline.run import Run
 from pd_sf_rules.pipeline.sync import sync
 from pd_sf_rules.settings import load_integration
 from sandbox.running import running_sandbox
 from sandbox.world import World
 
+MANY = 2_000
+CASE = {"Subject": "Database is down", "Priority": "High", "Status": "New", "Origin": "Web"}
 RULES = """
 version: 1
 name: Critical cases
@@ -38,79 +40,75 @@ rules:
 """
 
 
-@contextmanager
-def _home(world: World) -> Iterator[Path]:
-    """A folder with one ruleset and one integration, named in the environment."""
-    with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        for folder in ("rulesets", "integrations"):
-            (home / folder).mkdir()
-        (home / "rulesets" / "a.yaml").write_text(RULES)
-        (home / "integrations" / "default.yaml").write_text("name: default\n")
-        os.environ |= {
-            "PDSF_RULESETS_DIR": str(home / "rulesets"),
-            "PDSF_INTEGRATIONS_DIR": str(home / "integrations"),
-            "PDSF_LEDGER_URL": f"sqlite:///{home}/ledger.db",
-            "AIRFLOW_HOME": str(home),
-            **world.connections,
-        }
-        yield home
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one step took: milliseconds, and calls to either service."""
+
+    milliseconds: float
+    calls: int
 
 
-def _pass(world: World, what: str) -> dict[str, Any]:
-    """One pass from Salesforce; what it took and did."""
-    before = world.traffic.last_number()
-    ledger = open_ledger(os.environ["PDSF_LEDGER_URL"])
-    started, used = time.perf_counter(), time.process_time()
-    with open_run(load_integration("default"), ledger) as run:
-        told, error = sync(run, "salesforce")
-    took = time.perf_counter() - started
-    cpu = time.process_time() - used
-    size = maintenance.stats(ledger)["bytes"]
-    ledger.close()
-    calls = world.traffic.requests(after=before)
-    print(
-        f"{what:<28} {took:8.2f} s  cpu {cpu:7.2f} s  {len(calls):6d} calls  ledger {size / 1e6:6.1f} MB  "
-        f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:6.0f} MB  {json.dumps(told['counts'])} "
-        f"{error or ''}",
-        flush=True,
-    )
-    return told
+def measure(many: int = MANY) -> list[Line]:
+    """Return milliseconds and calls of each step of a storm, beside those of a storm of a tenth."""
+    few = played(many // 10)
+    lots = played(many)
+    group = f"{many:,} Cases that match at once, and times {many // 10:,} of them"
+    return lines(group, few, lots)
 
 
-CASE = {"Subject": "Database is down", "Priority": "High", "Status": "New", "Origin": "Web"}
+def lines(group: str, few: dict[str, Cost], lots: dict[str, Cost]) -> list[Line]:
+    """Return two lines for each step: its milliseconds and its calls."""
+    found: list[Line] = []
+    for step, cost in lots.items():
+        less = few[step]
+        ratio = cost.milliseconds / less.milliseconds
+        found.append(Line(group, step, cost.milliseconds, ratio, "ms"))
+        found.append(Line(group, step, cost.calls, cost.calls / max(less.calls, 1), "calls"))
+    return found
 
 
-def main(number: int, decision: storms.Decision) -> None:
-    """Play the storm and print one line a pass."""
-    with running_sandbox() as world, _home(world):
-        _pass(world, "first look")
+def played(number: int) -> dict[str, Cost]:
+    """Play a storm of that many Cases, and release it as one summary incident."""
+    with running_sandbox() as world, home_of(world, RULES):
+        cost(world, _sync)
         for _ in range(number):
             world.salesforce.create("Case", CASE)
-        _pass(world, f"{number} Cases at once")
-        _pass(world, "nothing new")
-        world.salesforce.create("Case", CASE)
-        _pass(world, "one more")
-        _decided(decision)
-        _pass(world, f"after '{decision}'")
-        _pass(world, "nothing new")
+        return {
+            "the pass that meets them": cost(world, _sync),
+            "a pass while they are held": cost(world, _sync),
+            "what is held, counted": cost(world, _counted),
+            "released as one summary": cost(world, _summary),
+            "the pass that writes the records": cost(world, _sync),
+        }
 
 
-def _decided(decision: storms.Decision) -> None:
-    ledger = open_ledger(os.environ["PDSF_LEDGER_URL"])
-    with open_run(load_integration("default"), ledger) as run:
+def cost(world: World, work: Callable[[Run], Any], ledger_url: str = "") -> Cost:
+    """Do it in a run of its own, and return what it took."""
+    before = world.traffic.last_number()
+    with closing(open_ledger(ledger_url or os.environ["PDSF_LEDGER_URL"])) as ledger:
         started = time.perf_counter()
-        (storm,) = storms.held_storms(run)
-        took = time.perf_counter() - started
-        print(f"held: {storm.incidents} incidents, {storm.held} actions, counted in {took:.3f} s")
-        started = time.perf_counter()
-        said = storms.decide(run, storm.name, decision, who="bench")
-        print(f"{said} ({time.perf_counter() - started:.2f} s)", flush=True)
-    ledger.close()
+        with open_run(load_integration("default"), ledger) as run:
+            work(run)
+        taken = time.perf_counter() - started
+    return Cost(taken * 1e3, len(world.traffic.requests(after=before)))
+
+
+def _sync(run: Run) -> None:
+    _, error = sync(run, "salesforce")
+    if error is not None:
+        raise error
+
+
+def _counted(run: Run) -> None:
+    (storm,) = storms.held_storms(run)
+    if not storm.incidents:
+        raise RuntimeError(f"nothing is held: {storm}")
+
+
+def _summary(run: Run) -> None:
+    (storm,) = storms.held_storms(run)
+    storms.decide(run, storm.name, storms.SUMMARY, who="bench")
 
 
 if __name__ == "__main__":
-    chosen: storms.Decision = storms.SUMMARY
-    if sys.argv[2:]:
-        chosen = {"release": storms.RELEASE, "discard": storms.DISCARD}[sys.argv[2]]
-    main(int(sys.argv[1]) if sys.argv[1:] else 10_000, chosen)
+    show("Storms", measure(int(sys.argv[1]) if sys.argv[1:] else MANY))
