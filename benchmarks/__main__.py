@@ -18,6 +18,7 @@ BENCHES = {
     "ledger": "Ledger: questions, a pass and pruning, with a short and a long past",
     "storm": "Storms: a data load that all matches, held by a breaker",
     "pairs": "Pairs: drift, repair and lost links",
+    "startup": "Starting up: a command, and the parsing of a DAG file",
 }
 """The module in this package, and the title above its figures, in the order in which they are measured."""
 
