@@ -32,7 +32,7 @@ LAST_ROUNDS = 4
 
 POLL_SECONDS = 1.0
 LOOK_SECONDS = 0.004
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 180.0
 PAGE, BACK, NOTHING = "salesforce_to_pagerduty", "pagerduty_to_salesforce", "floor"
 RULES = """
 version: 1
