@@ -1,6 +1,8 @@
 """Subscriptions to Salesforce's change events: what rings, where they are taken up again, and what they outlast."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -498,7 +500,7 @@ def test_missing_packages_are_named(world: PipelineWorld, monkeypatch: pytest.Mo
     """One sentence says what to install, to the doctor and to health; nothing else breaks."""
     world.rules(PAGE_NEW)
     world.settings(**ON)
-    monkeypatch.setitem(__import__("sys").modules, "grpc.aio", None)
+    monkeypatch.setitem(sys.modules, "grpc.aio", None)
     with pytest.raises(Exception, match="Install grpcio and protobuf"):
         check_packages()
     (check,) = checked(world)
@@ -506,6 +508,13 @@ def test_missing_packages_are_named(world: PipelineWorld, monkeypatch: pytest.Mo
     assert "Install grpcio and protobuf" in check.said
     (finding,) = unheard(world.ledger, load_integration("default"))
     assert "Install grpcio" in finding
+
+
+def test_nobody_waits_for_what_is_off() -> None:
+    """To name the trigger, or to look at health, imports neither gRPC nor a client."""
+    asked = "import sys, pd_sf_rules.triggers.change_rings, pd_sf_rules.pipeline.signals; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert {"grpc", "google.protobuf", "simple_salesforce"}.isdisjoint(done.stdout.split())
 
 
 def test_certificates_are_those_of_the_other_calls(
