@@ -1,18 +1,21 @@
 """Integration files (`include/integrations/*.yaml`) and the PDSF_* variables as typed settings."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pd_sf_rules.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+MINUTES_OF_DAY = 24 * 60
 Visibility = Literal["internal", "public"]
 
 
@@ -42,12 +45,44 @@ class Limits(_Section):
     """Breakers: incidents by one rule, incidents by the whole integration, actions on one pair (a loop).
 
     `api_reserve_percent` of the API allowance is kept for paging: with less left, notes and drift checks wait.
+    `parallel_requests` is how many requests of one worker are under way at once, of those that cannot share a call.
     """
 
     incidents_per_rule: Breaker = Breaker(count=25, minutes=10)
     incidents: Breaker = Breaker(count=100, minutes=10)
     actions_per_pair: Breaker = Breaker(count=50, minutes=10)
     api_reserve_percent: float = Field(default=10, ge=0, lt=100)
+    parallel_requests: int = Field(default=16, ge=1, le=64)
+
+
+def _minute_of_day(value: Any) -> Any:
+    """Return the minutes since midnight of `22:30`, which YAML reads as the number 1350 where it has no quotes."""
+    if isinstance(value, str) and re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", value):
+        hours, _, minutes = value.partition(":")
+        return int(hours) * 60 + int(minutes)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MINUTES_OF_DAY:
+        return value
+    raise ValueError("must be a time of day such as 22:30")
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is no time zone; write one such as Europe/Berlin") from None
+    return name
+
+
+Minute = Annotated[int, BeforeValidator(_minute_of_day)]
+
+
+class QuietHours(_Section):
+    """Hours in which looks come every `poll_seconds` only; `begins` and `ends` are minutes since midnight there."""
+
+    begins: Minute = Field(alias="from")
+    ends: Minute = Field(alias="until")
+    timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    poll_seconds: float = Field(default=60, gt=0)
 
 
 class Log(_Section):
@@ -74,6 +109,8 @@ class Integration(_Section):
     pagerduty_conn_id: str = "pagerduty_default"
     start_from: Literal["now"] | datetime = "now"
     poll_seconds: float = Field(default=10, gt=0)
+    idle_poll_seconds: float | None = Field(default=None, gt=0)
+    quiet_hours: QuietHours | None = None
     comments: Comments = Comments()
     signals: Signals = Signals()
     response_plays: Mapping[str, str] = Field(default_factory=dict)

@@ -1,6 +1,6 @@
 """The one cheap question a trigger asks: did anything change since the last look, or is anything due?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.pagerduty.newest import newest_log_entries
 from pd_sf_rules.systems.salesforce.changes import newest_changes
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
+from pd_sf_rules.systems.salesforce.newest import OBJECTS_PER_CALL
 
 LOOK_BACK = OVERLAP + CLOCK_DOUBT
 """From when rows are counted: one that shows late, or is stamped behind the clock, still changes the count."""
@@ -34,12 +35,16 @@ EVERYTHING: Topics = frozenset({RULES, NOTES})
 
 @dataclass(slots=True)
 class SalesforceBell:
-    """Counts the rows of every watched object since a fixed instant; one call a look."""
+    """Counts the rows of every watched object since a fixed instant; one call a look.
+
+    Of more objects than a call holds each look asks about some, in turns.
+    """
 
     since: datetime | None = None
     seen: dict[str, Any] = field(default_factory=dict)
     objects: tuple[str, ...] = ()
     """What was watched at the last look."""
+    _turns: Sequence[str] = ()
     looked_at: datetime | None = None
     """When that look began, by Salesforce's clock."""
     _files: tuple[Any, ...] = ()
@@ -66,11 +71,13 @@ class SalesforceBell:
         # The next fixed instant is asked for first: a change between the two questions then rings once more.
         moved = now - since > 2 * LOOK_BACK
         fresh = newest_changes(client, objects, now - LOOK_BACK) if moved else {}
-        found = newest_changes(client, objects, since)
+        asked = objects if first or moved else self._next(objects)
+        found = newest_changes(client, asked, since)
         last, self.looked_at = self.looked_at, now
-        changed = {name for name in objects if not first and found.get(name) != self.seen.get(name)}
+        changed = {name for name in asked if not first and found.get(name) != self.seen.get(name)}
         changed |= {name for name in objects if last and name in told and told[name] >= last}
-        self.since, self.seen = (now - LOOK_BACK, fresh) if moved else (since, found)
+        kept = {name: seen for name, seen in self.seen.items() if name not in asked}
+        self.since, self.seen = (now - LOOK_BACK, fresh) if moved else (since, kept | found)
         return frozenset(NOTES if name == COMMENT_OBJECT else RULES for name in changed)
 
     def remembered(self) -> dict[str, Any]:
@@ -84,6 +91,13 @@ class SalesforceBell:
         self.seen = {
             name: (count, _instant(stamp)) for name, (count, stamp) in told["seen"].items()
         }
+
+    def _next(self, objects: Sequence[str]) -> Sequence[str]:
+        """Return the objects whose turn it is; one that is new comes first."""
+        waited = [name for name in self._turns if name in objects]
+        order = [*(name for name in objects if name not in self._turns), *waited]
+        self._turns = [*order[OBJECTS_PER_CALL:], *order[:OBJECTS_PER_CALL]]
+        return order[:OBJECTS_PER_CALL]
 
     def _watched(self, integration: Integration, turned: Mapping[str, Switch]) -> tuple[str, ...]:
         folder = rulesets_folder()

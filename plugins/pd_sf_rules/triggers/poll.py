@@ -13,6 +13,8 @@ from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import Ledger, switches
 from pd_sf_rules.ledger.switches import Switch
 from pd_sf_rules.model import SALESFORCE, Source
+from pd_sf_rules.pipeline.run import utc_now
+from pd_sf_rules.planning.intervals import interval
 from pd_sf_rules.settings import Integration, load_integration
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
@@ -43,6 +45,7 @@ class Poll:
     integration: str
     connect: Callable[[str], ConnectionSpec]
     open_ledger: Callable[[], Ledger] | None = None
+    clock: Callable[[], datetime] = utc_now
     failures: dict[str, int] = field(default_factory=dict)
     told: Mapping[str, datetime] = field(default_factory=dict)
     """When change events say that an object was changed last, for the next look."""
@@ -50,6 +53,8 @@ class Poll:
     _due: DueBell = field(init=False)
     _client: SalesforceClient | PagerDutyClient | None = None
     _switches: Mapping[str, Switch] = field(default_factory=dict)
+    _settings: Integration | None = None
+    _stirred_at: datetime | None = None
     _signals: bool = False
 
     def __post_init__(self) -> None:
@@ -64,6 +69,8 @@ class Poll:
         """
         due = self._tried("the retries", self._became_due)
         changed = self._tried(self.system, self.changes)
+        if due or changed or self._stirred_at is None:
+            self._stirred_at = self.clock()
         if changed is None:
             self._forget_client()
             return due or None
@@ -71,7 +78,7 @@ class Poll:
 
     def changes(self) -> Topics:
         """Return what changed since the last look; raises what is in its way."""
-        integration = load_integration(self.integration)
+        integration = self._settings = load_integration(self.integration)
         conn_ids = (integration.salesforce_conn_id, integration.pagerduty_conn_id)
         conn_id = conn_ids[self.system != SALESFORCE]
         self._signals = integration.signals.salesforce is not None
@@ -96,10 +103,13 @@ class Poll:
         self._bell.remember(told)
 
     def pause(self, poll_seconds: float) -> float:
-        """Return the seconds until the next look: longer and longer while something is wrong."""
+        """Return the seconds until the next look: longer and longer while something is wrong.
+
+        Where the settings say so also in quiet hours and after a long calm, and on a scarce allowance of a day.
+        """
         failures = max(self.failures.values(), default=0)
         if not failures:
-            return poll_seconds
+            return self._interval(poll_seconds)
         longest = max(poll_seconds, LONGEST_PAUSE_SECONDS)
         pause = min(poll_seconds * 2.0 ** min(failures, 20), longest)
         return pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
@@ -107,6 +117,19 @@ class Poll:
     def close(self) -> None:
         """Close the connection; the next look opens a new one."""
         self._forget_client()
+
+    def _interval(self, poll_seconds: float) -> float:
+        if self._settings is None:
+            return poll_seconds
+        now, left = self.clock(), None
+        if isinstance(
+            self._client, SalesforceClient
+        ):  # PagerDuty counts by the minute: that mends itself
+            usage = self._client.usage()
+            if usage.used is not None and usage.allowed:
+                left = max(100.0 * (usage.allowed - usage.used) / usage.allowed, 0.0)
+        calm = now - (self._stirred_at or now)
+        return interval(self._settings, poll_seconds, now=now, calm=calm, left_percent=left)
 
     def _open(self, conn_id: str) -> SalesforceClient | PagerDutyClient:
         spec = self.connect(conn_id)

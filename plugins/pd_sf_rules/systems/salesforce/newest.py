@@ -14,7 +14,9 @@ from pd_sf_rules.systems.salesforce import soql
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
 from pd_sf_rules.systems.salesforce.refusals import error_of, naming
 
-_QUERIES_PER_COMPOSITE = 5
+OBJECTS_PER_CALL = 5
+"""Queries that a composite call may hold."""
+
 _log = logging.getLogger(__name__)
 Counted = tuple[int, datetime | None]
 
@@ -31,8 +33,8 @@ def newest_changes(
     names = [soql.name(one) for one in dict.fromkeys(objects)]
     found: dict[str, Counted] = {}
     refusals: list[RefusedError] = []
-    for start in range(0, len(names), _QUERIES_PER_COMPOSITE):
-        group = names[start : start + _QUERIES_PER_COMPOSITE]
+    for start in range(0, len(names), OBJECTS_PER_CALL):
+        group = names[start : start + OBJECTS_PER_CALL]
         for name, answer in _count_all(client, group, since).items():
             if isinstance(answer, RefusedError):
                 _log.warning("%s is not watched: %s", name, answer)
