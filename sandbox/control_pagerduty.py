@@ -38,7 +38,7 @@ ACTIONS: dict[str, Callable[[Person, str, Any], Any]] = {
     "custom_fields": lambda who, i, body: who.set_custom_fields(i, body["fields"]),
     "workflow": lambda who, i, body: who.run_workflow(i, body["workflow"]),
 }
-SETTABLE = ("per_minute", "per_operation", "events_per_minute")
+SETTABLE = ("per_minute", "per_operation", "events_per_minute", "window_seconds")
 
 
 def acting(state: PagerDutyState, body: Any) -> Person:

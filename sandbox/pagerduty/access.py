@@ -109,7 +109,7 @@ def grant_token(state: PagerDutyState, form: Mapping[str, str]) -> tuple[int, Do
 
 
 class RateLimit:
-    """Fixed one-minute windows per credential, and per credential and operation."""
+    """Fixed windows of a minute per credential, and per credential and operation."""
 
     def __init__(self, state: PagerDutyState) -> None:
         self._state = state
@@ -126,8 +126,9 @@ class RateLimit:
 
     def _turn(self, now: float) -> None:
         """Begin to count anew with each minute, and after a reset, which gives the state new limits."""
-        if int(now // 60) != self._window or self._limits is not self._state.limits:
-            self._window, self._limits = int(now // 60), self._state.limits
+        window = int(now // self._state.limits.window_seconds)
+        if window != self._window or self._limits is not self._state.limits:
+            self._window, self._limits = window, self._state.limits
             self._used.clear()
 
     def spend(self, caller: Caller, operation: str) -> dict[str, str]:
@@ -146,7 +147,7 @@ class RateLimit:
                 nearest = min(nearest or (left, limit), (left, limit))
         if nearest is None:
             return {}
-        reset = 60 - int(now % 60)
+        reset = limits.window_seconds - int(now % limits.window_seconds)
         headers = headers_for(nearest[1], max(nearest[0], 0), reset)
         if nearest[0] < 0:
             raise RateLimited(headers)

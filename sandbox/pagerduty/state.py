@@ -29,9 +29,10 @@ class ApiKey:
 @dataclass(slots=True)
 class Limits:
     """Requests a minute per credential, per operation (`"PUT /incidents"`) and, for events, per
-    routing key; 0 is no limit."""
+    routing key; 0 is no limit. `window_seconds` makes that minute shorter, for those in a hurry."""
 
     per_minute: int = 960
+    window_seconds: int = 60
     events_per_minute: int = 120
     per_operation: dict[str, int] = field(default_factory=lambda: {"PUT /incidents": 500})
 

@@ -207,15 +207,16 @@ def test_what_the_sandbox_never_did_is_uncertain_too(world: World, kind: str) ->
 
 def test_a_rate_limited_write_changed_nothing(world: World) -> None:
     """429 with and without headers: the waiting time is told and nothing was created."""
-    client = sandbox_pagerduty(world)
     for headers in (True, False):
+        client = sandbox_pagerduty(world)
         world.faults.plan(
             "rate_limited", system="pagerduty", method="POST", headers=headers, reset_seconds=9
         )
         result = create_incident(client, NewIncident("Down", "PSUPP01", "sf-1"))
         assert isinstance(result.error, RateLimitedError)
         assert result.error.retry_after == (9.0 if headers else 5.0)
-    assert incidents_by_key(client, "sf-1") == []
+        client.close()
+    assert incidents_by_key(sandbox_pagerduty(world), "sf-1") == []
 
 
 def test_an_echoed_key_never_reaches_a_text(server: Scripted) -> None:

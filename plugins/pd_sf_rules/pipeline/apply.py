@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import actions, pauses, waiting
@@ -28,8 +29,12 @@ from pd_sf_rules.planning import kinds
 _log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 120
-WAVE = 200
-"""Most actions claimed at once, so that a wave ends well within its lease."""
+WAVE = 1000
+SINGLES = 200
+"""Most actions claimed at once, and most of those that take a call each: a wave ends well within its lease.
+
+That of a larger wave is twice as long.
+"""
 
 RELEASE_SECONDS = 20.0
 """How long a pass goes on with what a person let through, before the next looks for news."""
@@ -116,17 +121,27 @@ def _next_wave(
     resting = rests.now()
     chosen = choose(run, direction, tried=tried, resting=resting)
     if chosen or not released:
-        return chosen[:WAVE]
+        return _wave(chosen, SINGLES)
     chosen = choose(run, direction, tried=tried, resting=resting, released=True)
-    return chosen[: min(WAVE, rests.allowance())] if chosen else []
+    return _wave(chosen, min(SINGLES, rests.allowance())) if chosen else []
+
+
+def _wave(chosen: Sequence[Waiting], most: int) -> list[Waiting]:
+    """Return the first of these that go out together: `most` of those that take a call each."""
+    singles = islice((one for one in chosen if one.kind not in kinds.MANY_IN_A_CALL), most)
+    alone = {one.id for one in singles}
+    if most <= 0:
+        return []
+    return [one for one in chosen if one.id in alone or one.kind in kinds.MANY_IN_A_CALL][:WAVE]
 
 
 def carry_out(run: Run, chosen: Sequence[Waiting]) -> int:
     """Claim these actions and carry out those that nobody else took; return how many that were."""
     ids = [one.id for one in chosen]
+    lease = LEASE_SECONDS * (2 if len(ids) > SINGLES else 1)
     with run.ledger.begin() as c:
         actions.hurry(c, ids)
-        taken = actions.claim(c, ids, owner=owner(), now=utc_now(), lease_seconds=LEASE_SECONDS)
+        taken = actions.claim(c, ids, owner=owner(), now=utc_now(), lease_seconds=lease)
         found = actions.get_actions(c, taken)
     claimed = [found[i] for i in ids if i in found]
     if any(kinds.WRITES_TO[one.kind] != PAGERDUTY for one in claimed):

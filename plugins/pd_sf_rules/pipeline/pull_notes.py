@@ -32,6 +32,7 @@ NOTE_STREAM = "notes:pagerduty"
 ASK_LATER = 900.0
 """Seconds after which a window that was asked for by hand is tried again while the API allowance is short."""
 
+_MARKER = "entry:"
 COMMENTED_OBJECT = "Case"
 """CaseComment belongs to Case alone."""
 
@@ -132,7 +133,7 @@ def _pull_incident_notes(run: Run, given: Window | None) -> Pulled:
     entries = [e for e in read if _may_tell_a_note(e) and e.created_at >= at.started_at]
     with run.ledger.read() as c:
         handled = notes.known_notes(c, run.name, PAGERDUTY, [_marker(e) for e in entries])
-    fresh = [e for e in entries if _marker(e) not in handled]
+    fresh = _news(run, [e for e in entries if _marker(e) not in handled])
     new = 0
     held: list[datetime] = []
     for incident_id in dict.fromkeys(entry.incident_id for entry in fresh):
@@ -142,6 +143,39 @@ def _pull_incident_notes(run: Run, given: Window | None) -> Pulled:
         new += added
         held += left
     return Pulled(NOTE_STREAM, at.window, new, min(held, default=None), newest_of(read))
+
+
+def _news(run: Run, entries: Sequence[LogEntry]) -> list[LogEntry]:
+    """Return the entries that may tell of something new: their incidents are asked for their notes, a call for each.
+
+    An entry by our user with a text that we wrote tells of that text, and of no other: it is handled.
+    """
+    ours = run.pagerduty.user_id() if entries else ""
+    mine = [entry for entry in entries if ours and entry.agent_id == ours]
+    if not mine:
+        return list(entries)
+    known: set[str] = set()
+    with run.ledger.begin() as c:
+        for incident_id in dict.fromkeys(entry.incident_id for entry in mine):
+            left = _written_by_us(c, run, incident_id)
+            for entry in (one for one in mine if one.incident_id == incident_id):
+                text = str(entry.detail.get("note") or "")
+                if left.get(text_digest(text), 0) > 0:
+                    left[text_digest(text)] -= 1
+                    known.add(entry.id)
+                    _remember(c, run, _marker(entry), incident_id, text)
+    return [entry for entry in entries if entry.id not in known]
+
+
+def _written_by_us(c: Connection, run: Run, incident_id: str) -> dict[str, int]:
+    """Return, by digest, how many texts of ours on an incident the log has not shown yet."""
+    found = notes.note_digests(c, run.name, PAGERDUTY, incident_id)
+    left: dict[str, int] = {}
+    for digest, known in found.items():
+        written = sum(one.origin == "ours" and ":" not in one.note_id for one in known)
+        shown = sum(one.note_id.startswith(_MARKER) for one in known)
+        left[digest] = written - shown
+    return left
 
 
 def _notes_of(run: Run, incident_id: str) -> list[Note]:
@@ -158,7 +192,7 @@ def _may_tell_a_note(entry: LogEntry) -> bool:
 
 def _marker(entry: LogEntry) -> str:
     """Name a log entry among the notes, so that its incident is not asked for its notes again."""
-    return f"entry:{entry.id}"
+    return f"{_MARKER}{entry.id}"
 
 
 def _record_notes(

@@ -33,6 +33,9 @@ INCIDENT_EXTRAS = frozenset(
         COPY_COMMENT,
     }
 )
+MANY_IN_A_CALL = INCIDENT_UPDATES | {CREATE_RECORD, UPDATE_RECORD, POST_COMMENT, COPY_NOTE}
+"""What a service takes many of in one request."""
+
 NOTE_COPIES = frozenset({COPY_COMMENT, COPY_NOTE})
 
 WRITES_TO: Mapping[str, Source] = {

@@ -1,12 +1,17 @@
 """What can be added to an incident beside its own fields: workflows, responders, status updates, custom fields."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection
 
 from pd_sf_rules.errors import RefusedError
 from pd_sf_rules.model import PAGERDUTY
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.effects.incidents import targets_of
-from pd_sf_rules.pipeline.effects.sending import already_done, going_out, in_doubt, one_by_one
+from pd_sf_rules.pipeline.effects.sending import already_done, going_out, in_doubt
+from pd_sf_rules.pipeline.effects.side_by_side import Called, Noted, Steps, side_by_side
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.run import Run
@@ -17,15 +22,14 @@ IDEMPOTENT_EXTRAS = frozenset({"set_custom_fields"})
 
 
 def extend_incidents(run: Run, tasks: Sequence[Task]) -> None:
-    """Start workflows, add responders, publish status updates and set custom fields, one incident at a time."""
-    one_by_one(run, tasks, _extend)
+    """Start workflows, add responders, publish status updates and set custom fields, a call for each incident."""
+    side_by_side(run, tasks, _extend)
 
 
-def _extend(run: Run, task: Task) -> None:
+def _extend(run: Run, task: Task) -> Steps:
     targets = targets_of(task)
     if not targets:
-        with run.ledger.begin() as c:
-            outcomes.skipped(c, run, task.action, "No incident is linked.")
+        yield Noted(lambda c: outcomes.skipped(c, run, task.action, "No incident is linked."))
         return
     if task.action.in_doubt and task.action.kind not in IDEMPOTENT_EXTRAS:
         raise in_doubt(task, task.action.kind)
@@ -33,29 +37,29 @@ def _extend(run: Run, task: Task) -> None:
     for incident_id in targets:
         if incident_id in finished:
             continue
-        if not _announced(run, task, incident_id):
+        request = _request(run, task, incident_id)
+        now = run.pagerduty.server_now()
+        going: bool = yield Noted(partial(_announced, run, task, incident_id, now))
+        if not going:
             return
-        result = _extend_one(run, task, incident_id)
+        result: WriteResult = yield Called(request)
         if result.error is not None:
-            with run.ledger.begin() as c:
-                outcomes.failed(
-                    c, run, task.action, result.error, answer={"done": sorted(finished)}
-                )
+            error, done = result.error, {"done": sorted(finished)}
+            yield Noted(
+                partial(outcomes.failed, run=run, action=task.action, error=error, answer=done)
+            )
             return
         finished.add(incident_id)
-    with run.ledger.begin() as c:
-        outcomes.done(c, run, task.action, target=",".join(targets))
+    yield Noted(partial(outcomes.done, run=run, action=task.action, target=",".join(targets)))
 
 
-def _announced(run: Run, task: Task, incident_id: str) -> bool:
+def _announced(run: Run, task: Task, incident_id: str, now: datetime, c: Connection) -> bool:
     """Say that the request goes out, and which log entries it will cause; False when it must not."""
-    now = run.pagerduty.server_now()
-    with run.ledger.begin() as c:
-        if not going_out(c, task, dict(task.params)):
-            return False
-        for number, effect in enumerate(_entries(task)):
-            name = f"{task.action.id}:{number}"
-            announce(c, run.name, PAGERDUTY, incident_id, {effect: None}, action_id=name, now=now)
+    if not going_out(c, task, dict(task.params)):
+        return False
+    for number, effect in enumerate(_entries(task)):
+        name = f"{task.action.id}:{number}"
+        announce(c, run.name, PAGERDUTY, incident_id, {effect: None}, action_id=name, now=now)
     return True
 
 
@@ -73,30 +77,28 @@ def _entries(task: Task) -> list[str]:
             return []
 
 
-def _extend_one(run: Run, task: Task, incident_id: str) -> WriteResult:
+def _request(run: Run, task: Task, incident_id: str) -> Callable[[], WriteResult]:
+    """Return what sends the request. Raises SyncError for a name that PagerDuty does not have."""
     p, client = task.params, run.pagerduty
     match task.action.kind:
         case "run_incident_workflow":
             workflow = run.lookups.workflow(str(p["workflow"]))
-            return pagerduty.run_workflow(client, incident_id, workflow)
+            return partial(pagerduty.run_workflow, client, incident_id, workflow)
         case "run_response_play":
             workflow = run.lookups.workflow(_workflow_for(run, str(p["response_play"])))
-            return pagerduty.run_workflow(client, incident_id, workflow)
+            return partial(pagerduty.run_workflow, client, incident_id, workflow)
         case "publish_status_update":
-            return pagerduty.publish_status_update(client, incident_id, str(p["message"]))
+            return partial(pagerduty.publish_status_update, client, incident_id, str(p["message"]))
         case "set_custom_fields":
-            return pagerduty.set_custom_fields(client, incident_id, p["fields"])
+            return partial(pagerduty.set_custom_fields, client, incident_id, p["fields"])
         case _:
-            users = [run.lookups.user(str(user)) for user in p.get("users") or ()]
-            policies = [
-                run.lookups.escalation_policy(str(name))
-                for name in p.get("escalation_policies") or ()
-            ]
-            return pagerduty.add_responders(
+            policies = [str(name) for name in p.get("escalation_policies") or ()]
+            return partial(
+                pagerduty.add_responders,
                 client,
                 incident_id,
-                user_ids=users,
-                escalation_policy_ids=policies,
+                user_ids=[run.lookups.user(str(user)) for user in p.get("users") or ()],
+                escalation_policy_ids=[run.lookups.escalation_policy(name) for name in policies],
                 message=str(p.get("message") or ""),
             )
 

@@ -11,6 +11,7 @@ from pd_sf_rules.ledger import notes, snapshots
 from pd_sf_rules.ledger.notes import KnownNote
 from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Values
 from pd_sf_rules.pipeline import outcomes
+from pd_sf_rules.pipeline.effects.people import learn_people
 from pd_sf_rules.pipeline.effects.sending import going_out
 from pd_sf_rules.pipeline.effects.shown import shown_in_log
 from pd_sf_rules.pipeline.expected import announce
@@ -63,6 +64,7 @@ class _Done:
 
 def update_incidents(run: Run, tasks: Sequence[Task]) -> None:
     """Acknowledge, resolve, re-open, re-prioritise and reassign; a change that is there already is not made again."""
+    learn_people(run, tasks)
     wanted: list[_Wanted] = []
     for task in tasks:
         try:

@@ -4,18 +4,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from sqlalchemy import Connection
+
 from pd_sf_rules.ledger import actions, snapshots
 from pd_sf_rules.model import PAGERDUTY, Values
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.effects.linking import link_pair
+from pd_sf_rules.pipeline.effects.people import learn_people
 from pd_sf_rules.pipeline.effects.sending import (
     AnsweredError,
     already_done,
     doubtful_since,
     going_out,
-    one_by_one,
     parts_done,
 )
+from pd_sf_rules.pipeline.effects.side_by_side import Called, Noted, Steps, side_by_side
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.pull_pagerduty import INCIDENT, plain
@@ -24,6 +27,7 @@ from pd_sf_rules.planning.planner import incident_key
 from pd_sf_rules.planning.values import instant
 from pd_sf_rules.systems.pagerduty.actions import NewIncident, create_incident, set_custom_fields
 from pd_sf_rules.systems.pagerduty.incidents import incidents_by_key
+from pd_sf_rules.systems.results import WriteResult
 
 TITLE_LENGTH = 1024
 """PagerDuty cuts longer titles."""
@@ -31,34 +35,37 @@ TITLE_LENGTH = 1024
 
 def create_incidents(run: Run, tasks: Sequence[Task]) -> None:
     """Create one incident for each task whose record has no open one, and link the two."""
-    one_by_one(run, tasks, _create_incident)
+    learn_people(run, tasks)
+    side_by_side(run, tasks, _create_incident)
 
 
-def _create_incident(run: Run, task: Task) -> None:
+def _create_incident(run: Run, task: Task) -> Steps:
     open_now = task.open_incidents()
     if not task.records:
-        with run.ledger.begin() as c:
-            outcomes.skipped(c, run, task.action, f"No {task.action.object} is linked.")
+        why = f"No {task.action.object} is linked."
+        yield Noted(lambda c: outcomes.skipped(c, run, task.action, why))
         return
     for incident_id in already_done(task):
-        _finish_incident(run, task, incident_id, "")
+        yield from _finish_incident(run, task, incident_id, "")
         return
-    if task.action.in_doubt and (made := _made_before(run, task)) is not None:
-        _conclude_incident(run, task, str(made["id"]), made, "found after a lost answer")
-        return
+    if task.action.in_doubt:
+        made: Values | None = yield Called(lambda: _made_before(run, task))
+        if made is not None:
+            yield from _conclude(run, task, str(made["id"]), made, "found after a lost answer")
+            return
     if open_now and task.params.get("when_linked") != "any_open":
-        with run.ledger.begin() as c:
-            outcomes.skipped(c, run, task.action, f"Incident {open_now[-1]} is linked and open.")
+        why = f"Incident {open_now[-1]} is linked and open."
+        yield Noted(lambda c: outcomes.skipped(c, run, task.action, why))
         return
     new = _new_incident(run, task)
-    with run.ledger.begin() as c:
-        if not going_out(c, task, asdict(new)):
-            return
-    result = create_incident(run.pagerduty, new)
+    going: bool = yield Noted(lambda c: going_out(c, task, asdict(new)))
+    if not going:
+        return
+    result: WriteResult = yield Called(lambda: create_incident(run.pagerduty, new))
     if result.error is not None:
         raise AnsweredError(result.error)
     message = "adopted the open incident" if result.adopted else ""
-    _conclude_incident(run, task, result.id or "", result.values, message)
+    yield from _conclude(run, task, result.id or "", result.values, message)
 
 
 def _made_before(run: Run, task: Task) -> Values | None:
@@ -103,34 +110,42 @@ def _new_incident(run: Run, task: Task) -> NewIncident:
     )
 
 
-def _conclude_incident(
-    run: Run, task: Task, incident_id: str, values: Values, message: str
-) -> None:
-    action = task.action
-    with run.ledger.begin() as c:
+def _conclude(run: Run, task: Task, incident_id: str, values: Values, message: str) -> Steps:
+    """Link the two, and end there unless the incident is to get custom fields."""
+
+    def link(c: Connection) -> None:
         link_pair(c, run, task, *task.records[0], incident_id)
-        actions.note_progress(c, action.id, answer={"done": [incident_id]})
         if values:
             snapshots.merge_snapshot(
                 c, run.name, PAGERDUTY, INCIDENT, incident_id, plain(values), now=utc_now()
             )
-    _finish_incident(run, task, incident_id, message)
+        if task.params.get("custom_fields"):
+            actions.note_progress(c, task.action.id, answer={"done": [incident_id]})
+        else:
+            outcomes.done(c, run, task.action, target=incident_id, message=message)
+
+    yield Noted(link)
+    if task.params.get("custom_fields"):
+        yield from _finish_incident(run, task, incident_id, message)
 
 
-def _finish_incident(run: Run, task: Task, incident_id: str, message: str) -> None:
+def _finish_incident(run: Run, task: Task, incident_id: str, message: str) -> Steps:
     """Set the custom fields, which PagerDuty takes only once the incident is there; a failed try repeats only this."""
     fields = task.params.get("custom_fields")
     if fields:
         now = run.pagerduty.server_now()
-        with run.ledger.begin() as c:
-            name = f"{task.action.id}:fields"
-            effects = {"custom": None}
-            announce(c, run.name, PAGERDUTY, incident_id, effects, action_id=name, now=now)
-        result = set_custom_fields(run.pagerduty, incident_id, fields)
+        name, effects = f"{task.action.id}:fields", {"custom": None}
+        yield Noted(
+            lambda c: announce(
+                c, run.name, PAGERDUTY, incident_id, effects, action_id=name, now=now
+            )
+        )
+        result: WriteResult = yield Called(
+            lambda: set_custom_fields(run.pagerduty, incident_id, fields)
+        )
         if result.error is not None:
             raise AnsweredError(result.error)
-    with run.ledger.begin() as c:
-        outcomes.done(c, run, task.action, target=incident_id, message=message)
+    yield Noted(lambda c: outcomes.done(c, run, task.action, target=incident_id, message=message))
 
 
 def _as_list(value: Any) -> list[Any]:

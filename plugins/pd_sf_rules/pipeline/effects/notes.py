@@ -1,8 +1,8 @@
 """Texts that cross: notes on incidents and comments on Cases, each written once and known by its id afterwards."""
 
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -16,8 +16,8 @@ from pd_sf_rules.pipeline.effects.sending import (
     already_done,
     doubtful_since,
     going_out,
-    one_by_one,
 )
+from pd_sf_rules.pipeline.effects.side_by_side import Called, Joined, Noted, Steps, side_by_side
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.run import Run, utc_now
@@ -32,6 +32,7 @@ from pd_sf_rules.planning.notes import COMMENT_BYTES, as_comments, as_note, cut
 from pd_sf_rules.planning.values import text_digest
 from pd_sf_rules.systems.pagerduty.actions import add_note
 from pd_sf_rules.systems.pagerduty.notes import notes_of
+from pd_sf_rules.systems.results import WriteResult
 from pd_sf_rules.systems.salesforce.notes import NewComment, comments_of
 from pd_sf_rules.systems.salesforce.notes import post_comments as post_in_salesforce
 
@@ -43,18 +44,18 @@ LOOK_AGAIN = timedelta(seconds=5)
 
 def add_notes(run: Run, tasks: Sequence[Task]) -> None:
     """Write notes on incidents: those of `add_note`, and Case comments that cross."""
-    one_by_one(run, tasks, _add_note)
+    side_by_side(run, tasks, _add_note)
 
 
 def post_comments(run: Run, tasks: Sequence[Task]) -> None:
-    """Write comments on Cases: those of `post_comment`, and notes that cross."""
-    one_by_one(run, tasks, _post_comment)
+    """Write comments on Cases, many in one call: those of `post_comment`, and notes that cross."""
+    side_by_side(run, tasks, _post_comment, together=partial(post_in_salesforce, run.salesforce))
 
 
-def _add_note(run: Run, task: Task) -> None:
+def _add_note(run: Run, task: Task) -> Steps:
     targets = targets_of(task)
     if not targets:
-        _without_pair(run, task, "incident")
+        yield Noted(lambda c: _without_pair(c, run, task, "incident"))
         return
     finished = already_done(task)
     for incident_id in targets:
@@ -62,20 +63,26 @@ def _add_note(run: Run, task: Task) -> None:
             name = f"{incident_id}:{text_digest(part)}"
             if name in finished:
                 continue
-            note_id = _note_there(run, task, incident_id, part)
+            note_id: str | None = None
+            if task.action.in_doubt:
+                note_id = yield Called(partial(_note_there, run, task, incident_id, part))
             if note_id is None:
-                if not _announced_note(run, task, incident_id, part):
+                now = run.pagerduty.server_now()
+                going: bool = yield Noted(
+                    partial(_announced_note, run, task, incident_id, part, now)
+                )
+                if not going:
                     return
-                result = add_note(run.pagerduty, incident_id, part)
+                result: WriteResult = yield Called(
+                    partial(add_note, run.pagerduty, incident_id, part)
+                )
                 if result.error is not None:
                     raise AnsweredError(result.error)
                 note_id = result.id or name
             finished.add(name)
-            with run.ledger.begin() as c:
-                _remember(c, run, task, PAGERDUTY, note_id, part, incident_id=incident_id)
-                _progress(c, task, finished)
-    with run.ledger.begin() as c:
-        outcomes.done(c, run, task.action, target=",".join(targets))
+            place = {"incident_id": incident_id}
+            yield Noted(partial(_written, run, task, PAGERDUTY, note_id, part, place, finished))
+    yield Noted(partial(outcomes.done, run=run, action=task.action, target=",".join(targets)))
 
 
 def _note_parts(task: Task) -> list[str]:
@@ -84,14 +91,14 @@ def _note_parts(task: Task) -> list[str]:
     return [str(task.params["content"])]
 
 
-def _announced_note(run: Run, task: Task, incident_id: str, part: str) -> bool:
+def _announced_note(
+    run: Run, task: Task, incident_id: str, part: str, now: datetime, c: Connection
+) -> bool:
     digest = text_digest(part)
-    now = run.pagerduty.server_now()
-    with run.ledger.begin() as c:
-        if not going_out(c, task, {"incident": incident_id, "digest": digest}):
-            return False
-        name = f"{task.action.id}:{digest}"
-        announce(c, run.name, PAGERDUTY, incident_id, {"annotate": digest}, action_id=name, now=now)
+    if not going_out(c, task, {"incident": incident_id, "digest": digest}):
+        return False
+    name = f"{task.action.id}:{digest}"
+    announce(c, run.name, PAGERDUTY, incident_id, {"annotate": digest}, action_id=name, now=now)
     return True
 
 
@@ -108,9 +115,9 @@ def _note_there(run: Run, task: Task, incident_id: str, part: str) -> str | None
     return _unclaimed(run, PAGERDUTY, found)
 
 
-def _post_comment(run: Run, task: Task) -> None:
+def _post_comment(run: Run, task: Task) -> Steps:
     if not task.records:
-        _without_pair(run, task, task.action.object or "record")
+        yield Noted(lambda c: _without_pair(c, run, task, task.action.object or "record"))
         return
     finished = already_done(task)
     for _, record_id in task.records:
@@ -118,22 +125,25 @@ def _post_comment(run: Run, task: Task) -> None:
             name = f"{record_id}:{text_digest(part)}"
             if name in finished:
                 continue
-            comment_id = _comment_there(run, task, record_id, part)
+            comment_id: str | None = None
+            if task.action.in_doubt:
+                comment_id = yield Called(partial(_comment_there, run, task, record_id, part))
             if comment_id is None:
-                with run.ledger.begin() as c:
-                    if not going_out(c, task, {"record": record_id, "digest": text_digest(part)}):
-                        return
-                new = NewComment(record_id, part, _is_public(run, task))
-                result = post_in_salesforce(run.salesforce, [new])[0]
+                request = {"record": record_id, "digest": text_digest(part)}
+                going: bool = yield Noted(partial(going_out, task=task, request=request))
+                if not going:
+                    return
+                result: WriteResult = yield Joined(
+                    NewComment(record_id, part, _is_public(run, task))
+                )
                 if result.error is not None:
                     raise AnsweredError(result.error)
                 comment_id = result.id or name
             finished.add(name)
-            with run.ledger.begin() as c:
-                _remember(c, run, task, SALESFORCE, comment_id, part, record_id=record_id)
-                _progress(c, task, finished)
-    with run.ledger.begin() as c:
-        outcomes.done(c, run, task.action, target=",".join(r for _, r in task.records))
+            place = {"record_id": record_id}
+            yield Noted(partial(_written, run, task, SALESFORCE, comment_id, part, place, finished))
+    target = ",".join(record_id for _, record_id in task.records)
+    yield Noted(partial(outcomes.done, run=run, action=task.action, target=target))
 
 
 def _comment_parts(task: Task) -> list[str]:
@@ -168,22 +178,21 @@ def _unclaimed(run: Run, system: Source, found: Sequence[str]) -> str | None:
     return next((note_id for note_id in found if note_id not in known), None)
 
 
-def _without_pair(run: Run, task: Task, what: str) -> None:
+def _without_pair(c: Connection, run: Run, task: Task, what: str) -> None:
     """A crossing text waits a while for its pair, and as long as something is to create it; anything else is done."""
     age = utc_now() - task.action.created_at
-    with run.ledger.begin() as c:
-        if task.action.kind in NOTE_COPIES and (age < LINK_WAIT or _is_to_come(c, run, task)):
-            actions.record_outcome(
-                c,
-                task.action.id,
-                state="pending",
-                now=utc_now(),
-                message=f"Waits for a linked {what}.",
-                error_kind=outcomes.UNLINKED,
-                retry_at=utc_now() + LOOK_AGAIN,
-            )
-        else:
-            outcomes.skipped(c, run, task.action, f"No {what} is linked.")
+    if task.action.kind in NOTE_COPIES and (age < LINK_WAIT or _is_to_come(c, run, task)):
+        actions.record_outcome(
+            c,
+            task.action.id,
+            state="pending",
+            now=utc_now(),
+            message=f"Waits for a linked {what}.",
+            error_kind=outcomes.UNLINKED,
+            retry_at=utc_now() + LOOK_AGAIN,
+        )
+    else:
+        outcomes.skipped(c, run, task.action, f"No {what} is linked.")
 
 
 def _is_to_come(c: Connection, run: Run, task: Task) -> bool:
@@ -195,20 +204,17 @@ def _is_to_come(c: Connection, run: Run, task: Task) -> bool:
     return any(one.kind in {CREATE_INCIDENT, CREATE_RECORD} for one in waits)
 
 
-def _progress(c: Connection, task: Task, finished: set[str]) -> None:
-    """Keep the parts that are done: the next attempt goes on behind them."""
-    actions.note_progress(c, task.action.id, answer={"done": sorted(finished)})
-
-
-def _remember(
-    c: Connection,
+def _written(
     run: Run,
     task: Task,
     system: Source,
     note_id: str,
     text: str,
-    **place: Any,
+    place: Mapping[str, str],
+    finished: Collection[str],
+    c: Connection,
 ) -> None:
+    """Remember a text of ours by its id, and which parts are done: the next attempt goes on behind them."""
     note = KnownNote(
         integration=run.name,
         system=system,
@@ -221,3 +227,4 @@ def _remember(
         origin="ours",
     )
     notes.add_note(c, note)
+    actions.note_progress(c, task.action.id, answer={"done": sorted(finished)})

@@ -18,6 +18,7 @@ from pd_sf_rules.connections import ConnectionSpec, checked_url
 from pd_sf_rules.errors import ConnectionConfigError, RefusedError, RetryableError
 from pd_sf_rules.model import ApiUsage
 from pd_sf_rules.systems.answers import Answer, Asked, answer_of, moved_to, of_read
+from pd_sf_rules.systems.pagerduty.allowance import Allowance, operation_of
 from pd_sf_rules.systems.pagerduty.refusals import error_of
 from pd_sf_rules.systems.pagerduty.token import Token, fetch_token, uses_oauth
 from pd_sf_rules.systems.pagerduty.transport import PagerDutySession
@@ -27,6 +28,7 @@ _HOSTS = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com
 PAGE_LIMIT = 100
 CLASSIC_CAP = 10_000  # offset + limit must not pass it (vendor's "Pagination" page)
 PAGING_CAP = "paging_cap"
+_USED_UP = {"message": "The allowance of this minute is used up.", "code": 2020}
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +48,7 @@ class PagerDutyClient:
         self._timeout = timeout
         self._patience = patience
         self._lock = threading.RLock()
+        self._allowance = Allowance()
         self._token: Token | None = None
         self._user_id: str | None = None
         self._base_url = checked_url(spec, "base_url", _region_url(spec))
@@ -226,6 +229,20 @@ class PagerDutyClient:
             return token
 
     def _send(self, method: str, path: str, request: Mapping[str, Any]) -> Answer:
+        """Send once, when the allowance has room for it; what PagerDuty would refuse is answered here, as it would."""
+        operation = operation_of(method, path)
+        wait = self._allowance.enter(operation)
+        if wait > 0:
+            return Answer(429, {"error": _USED_UP}, headers={"ratelimit-reset": f"{wait:.3f}"})
+        headers: Mapping[str, str] | None = None
+        try:
+            answer = self._exchange(method, path, request)
+            headers = answer.headers
+        finally:
+            self._allowance.leave(operation, headers)
+        return answer
+
+    def _exchange(self, method: str, path: str, request: Mapping[str, Any]) -> Answer:
         try:
             response = self._session.request(method, path, **request)
             moved = urljoin(self._base_url, moved_to(response, method, self._base_url))

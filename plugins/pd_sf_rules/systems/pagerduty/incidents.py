@@ -11,6 +11,7 @@ from pd_sf_rules.systems.pagerduty.client import PAGE_LIMIT, PagerDutyClient
 
 OPEN_STATUSES = ("triggered", "acknowledged")
 _FEW = 10
+_POOR_PAGES = 5
 _log = logging.getLogger(__name__)
 
 
@@ -128,7 +129,8 @@ def _among_open(client: PagerDutyClient, wanted: set[str]) -> dict[str, Values]:
         for raw in page:
             if raw.get("id") in wanted:
                 found[str(raw["id"])] = incident_values(raw)
-        if len(found) == len(wanted) or number >= allowed or len(page) < PAGE_LIMIT:
+        poor = number - len(found) > _POOR_PAGES  # of many open incidents few are wanted
+        if len(found) == len(wanted) or number >= allowed or poor or len(page) < PAGE_LIMIT:
             break
     return found
 

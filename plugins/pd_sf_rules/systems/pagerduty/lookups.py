@@ -1,7 +1,7 @@
 """Ids of things that rules call by name: services, priorities, policies, users, workflows."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -12,6 +12,7 @@ from pd_sf_rules.errors import RefusedError, SkippableError
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 
 _PAGES_FOR_NEAR_NAMES = 5
+_WORTH_A_LIST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ class Lookups:
 
     def __init__(self, client: PagerDutyClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._known: dict[tuple[str, str], str] = {}
+        self._lists: dict[str, list[Mapping[str, Any]]] = {}
 
     def service(self, name_or_id: str) -> str:
         """Return a service's id."""
@@ -67,17 +69,42 @@ class Lookups:
         """Forget what was found, after PagerDuty refused one of the ids."""
         with self._lock:
             self._known.clear()
+            self._lists.clear()
+
+    def learn_users(self, emails: Collection[str]) -> None:
+        """Find many users in a few calls, before each is asked for; those not found so are looked for by themselves.
+
+        Whole pages of users are read as long as that costs less than a call for each.
+        """
+        self._learn(_USER, emails)
 
     def _id(self, kind: _Kind, text: str) -> str:
         wanted = text.strip()
         key = (kind.path, wanted)
-        with self._lock:
+        with self._lock:  # held while it is asked for, so that threads in need of one name ask once
             known = self._known.get(key)
-        if known is None:
-            known = self._find(kind, wanted)
-            with self._lock:
-                self._known[key] = known
+            if known is None:
+                known = self._known[key] = self._find(kind, wanted)
         return known
+
+    def _learn(self, kind: _Kind, names: Collection[str]) -> None:
+        with self._lock:
+            known = {name for path, name in self._known if path == kind.path}
+            missing = {name.strip() for name in names} - known - {""}
+            if len(missing) < _WORTH_A_LIST:
+                return
+            found: dict[str, list[str]] = {}
+            pages = self._client.pages(kind.path, kind.path, doing=f"the {kind.path}")
+            for page in islice(pages, len(missing) // _WORTH_A_LIST):
+                for row in page:
+                    found.setdefault(_name(row, kind), []).append(str(row.get("id")))
+                if missing <= found.keys():
+                    break
+            self._known |= {
+                (kind.path, name): found[name][0]
+                for name in missing
+                if len(found.get(name, ())) == 1
+            }
 
     def _find(self, kind: _Kind, wanted: str) -> str:
         if not wanted:
@@ -96,9 +123,19 @@ class Lookups:
 
     def _rows(self, kind: _Kind, wanted: str) -> Iterator[Mapping[str, Any]]:
         """Yield the account's things, narrowed by the server where it can."""
-        params = {"query": wanted} if kind.searchable else {}
+        if not kind.searchable:
+            yield from self._listed(kind)
+            return
+        params = {"query": wanted}
         for page in self._client.pages(kind.path, kind.path, params, doing=f"the {kind.path}"):
             yield from page
+
+    def _listed(self, kind: _Kind) -> list[Mapping[str, Any]]:
+        """Return all things of a kind that is short and cannot be searched, read once."""
+        if kind.path not in self._lists:
+            pages = self._client.pages(kind.path, kind.path, doing=f"the {kind.path}")
+            self._lists[kind.path] = [row for page in pages for row in page]
+        return self._lists[kind.path]
 
     def _exists(self, kind: _Kind, wanted: str) -> bool:
         """Say whether `wanted` is an id: letters and digits only, and PagerDuty knows it."""
