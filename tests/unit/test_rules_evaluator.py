@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from operator import contains
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from pd_sf_rules.rules.evaluator import Evaluation, compile_rules
 from pd_sf_rules.rules.fields import FieldTypes, event_values
 from pd_sf_rules.rules.index import BucketIndex
 from pd_sf_rules.rules.loader import load_text
-from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN
+from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, TextTest
+from pd_sf_rules.rules.patterns import search_for
 from pd_sf_rules.rules.ruleset import Group, Rule, Ruleset, When
 from tests.unit.rule_strategies import EVENTS, PATIENT, RECORDS, RULES, RULESETS, TYPES
 from tests.unit.rule_texts import WHOLE_FILE, one_rule
@@ -478,6 +480,21 @@ def test_the_index_finds_the_rules_that_hold(
         assert found == [
             each for each in compiled if each.holds(subject_of(event, linked, each.rule.object))
         ]
+
+
+ALPHABET = st.text("aA\u00df.*\\n \x00|(\ud800\u0130", min_size=1, max_size=3).map(str.casefold)
+TESTS = st.sampled_from([contains, str.startswith, str.endswith])
+
+
+@settings(PATIENT, max_examples=60)
+@given(st.lists(st.tuples(TESTS, ALPHABET), min_size=12, max_size=20), st.lists(ALPHABET))
+def test_parts_sought_in_one_pass_are_those_sought_one_by_one(
+    parts: list[tuple[TextTest, str]], pieces: list[str]
+) -> None:
+    """Whatever signs they hold, many parts are found in a text at once where each test finds its own."""
+    text = "".join(pieces)
+    found = sorted(search_for(parts)(text))
+    assert found == [at for at, (holds, part) in enumerate(parts) if holds(text, part)]
 
 
 def test_the_index_does_not_mix_up_true_and_one() -> None:

@@ -9,6 +9,7 @@ import re2  # type: ignore[import-untyped]
 Search = Callable[[str], Sequence[int]]
 
 MAX_PATTERN = 1_000
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # which JSON and YAML can carry, and UTF-8 cannot
 _MANY = 12
 """From so many texts on one pass for all is faster than one for each."""
 
@@ -72,7 +73,7 @@ def search_for(
     def one_by_one(text: str) -> Sequence[int]:
         return [at for at, (holds, part) in enumerate(parts) if holds(text, part)]
 
-    if len(parts) < _MANY:
+    if len(parts) < _MANY or any(map(_LONE_SURROGATE.search, (part for _, part in parts))):
         return one_by_one
     wanted = re2.Set.SearchSet(_OPTIONS)
     for holds, part in parts:
@@ -83,7 +84,7 @@ def search_for(
     def in_one_pass(text: str) -> Sequence[int]:
         try:
             return wanted.Match(text) or []
-        except UnicodeEncodeError:  # lone surrogates, which JSON can carry
+        except UnicodeEncodeError:  # a lone surrogate
             return one_by_one(text)
 
     return in_one_pass
