@@ -109,6 +109,7 @@ class Bus:
             self.events.clear()
             self.calls.clear()
             self.unavailable, self.keepalive_seconds = 0, 270.0
+            self.used, self.expired = False, self.last
         self.cut()
 
     def supported(self, entity: str) -> str | None:
