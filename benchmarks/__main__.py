@@ -19,6 +19,8 @@ BENCHES = {
     "storm": "Storms: a data load that all matches, held by a breaker",
     "pairs": "Pairs: drift, repair and lost links",
     "startup": "Starting up: a command, and the parsing of a DAG file",
+    "calls": "API calls: of one pass, and how many times the fewest possible",
+    "throughput": "Throughput: of what PagerDuty's limit allows, and beside a plain loop",
 }
 """The module in this package, and the title above its figures, in the order in which they are measured."""
 

@@ -211,7 +211,7 @@ def crossing_texts(b: _Bench, number: int) -> Iterator[Mix]:
     yield _mix(b, f"{number:,} comments become notes", "notes", fewest)
     # The comments of before, and the log that now shows our notes.
     b.later()
-    yield _mix(b, "an hour later, our notes are in the log", "notes", 1 + _entries_pages(b) + 1)
+    yield _mix(b, "an hour later, our notes are in the log", "notes", 1 + _entries_pages(b, 75) + 1)
     ana = b.world.person("Ana Lopez")
     for at, (_, incident_id) in enumerate(pairs):
         ana.add_note(incident_id, f"Note {at}")
@@ -257,9 +257,9 @@ def _on_status(status: str, action: str) -> str:
     )
 
 
-def _entries_pages(b: _Bench) -> int:
-    """Return how many pages the log entries of the last half hour are."""
-    since = (b.world.pagerduty.now() - timedelta(minutes=30)).isoformat()
+def _entries_pages(b: _Bench, minutes: int = 30) -> int:
+    """Return how many pages the log entries of the last minutes are."""
+    since = (b.world.pagerduty.now() - timedelta(minutes=minutes)).isoformat()
     sql = "SELECT COUNT(*) FROM log_entries WHERE created_at >= ?"
     return _pages(int(b.world.pagerduty.store.scalar(sql, (since,))), PAGE)
 
