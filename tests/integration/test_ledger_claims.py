@@ -69,6 +69,20 @@ def test_late_worker_may_not_send(ledger: Ledger) -> None:
     assert not _now(ledger).in_doubt
 
 
+def test_nobody_takes_over_what_is_under_way(ledger: Ledger) -> None:
+    """A request that goes out at the end of a lease, or after it, renews it; one that ends later stays as it is."""
+    with ledger.begin() as c:
+        plan(c, "a")
+    _claim(ledger, "slow", 0, lease=30)
+    with ledger.begin() as c:
+        assert actions.mark_sent(c, "a", request={}, now=later(31), owner="slow", lease_seconds=60)
+    assert _claim(ledger, "hasty", 90) == set()
+    with ledger.begin() as c:
+        assert actions.mark_sent(c, "a", request={}, now=later(90), owner="slow", lease_seconds=0.5)
+    assert _now(ledger).lease_until == later(91)
+    assert _claim(ledger, "heir", 91) == {"a"}
+
+
 def test_late_failure_does_not_disturb_the_heir_but_a_late_success_counts(ledger: Ledger) -> None:
     """A former owner's failure is no news; that the thing was done is."""
     with ledger.begin() as c:

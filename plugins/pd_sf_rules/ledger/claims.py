@@ -57,17 +57,32 @@ def claim(
 
 
 def mark_sent(
-    c: Connection, action_id: str, *, request: Any, now: datetime, owner: str | None = None
+    c: Connection,
+    action_id: str,
+    *,
+    request: Any,
+    now: datetime,
+    owner: str | None = None,
+    lease_seconds: float = 0.0,
 ) -> bool:
     """Note, before a request goes out, that it does. Commit it before sending.
 
+    The claim lasts for another `lease_seconds` at least: nobody takes an action over while its request is under way.
     False, and then nothing may be sent, when the action is not claimed any more or `owner`'s lease was taken over.
     """
     statement = update(actions).where(actions.c.id == action_id, actions.c.state == "claimed")
     if owner is not None:
         statement = statement.where(actions.c.claimed_by == owner)
-    statement = statement.values(sent_at=now, sent_in_claim=True, request=request, updated_at=now)
-    return bool(_changed(c, statement))
+    ends = now + timedelta(seconds=lease_seconds)
+    lease = case((actions.c.lease_until < ends, ends), else_=actions.c.lease_until)
+    return bool(
+        _changed(
+            c,
+            statement.values(
+                sent_at=now, sent_in_claim=True, request=request, lease_until=lease, updated_at=now
+            ),
+        )
+    )
 
 
 def record_outcome(  # noqa: PLR0913  an outcome has these parts

@@ -11,15 +11,27 @@ from pd_sf_rules.ledger import actions
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.prepare import Task
 from pd_sf_rules.pipeline.run import owner, utc_now
+from pd_sf_rules.planning.kinds import MANY_IN_A_CALL
 from pd_sf_rules.planning.windows import CLOCK_DOUBT
 
 DOUBT_MARGIN = CLOCK_DOUBT
 """How exact the comparison of a stamp with this machine's clock is, generously."""
 
 
+ANSWER_SECONDS = 120.0
+"""How long a claim lasts at least from a request on: longer than any answer takes, a fresh token's included.
+
+Twice as long where calls for many follow each other.
+"""
+
+
 def going_out(c: Connection, task: Task, request: Any) -> bool:
     """Note that a request goes out; False when another process took the action over, and nothing may be sent."""
-    return actions.mark_sent(c, task.action.id, request=request, now=utc_now(), owner=owner())
+    action = task.action
+    seconds = ANSWER_SECONDS * (2 if action.kind in MANY_IN_A_CALL else 1)
+    return actions.mark_sent(
+        c, action.id, request=request, now=utc_now(), owner=owner(), lease_seconds=seconds
+    )
 
 
 class AnsweredError(Exception):
