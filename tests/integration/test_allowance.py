@@ -12,6 +12,7 @@ from pd_sf_rules.ledger import actions
 from pd_sf_rules.pipeline.apply import apply
 from pd_sf_rules.pipeline.opening import connect_from_environment
 from pd_sf_rules.pipeline.sync import judge_pending, pull
+from pd_sf_rules.systems.pagerduty.allowance import PAGE, Allowance
 from pd_sf_rules.systems.pagerduty.client import PagerDutyClient
 from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld
 
@@ -57,6 +58,43 @@ def test_a_limit_of_one_operation_stops_no_other(
         client.get("services")
     client.get("log_entries", {"limit": 1})
     assert _statuses(world) == [200] * 4
+
+
+def test_a_limit_of_the_first_operation_stops_no_other(
+    world: PipelineWorld, client: PagerDutyClient
+) -> None:
+    """Where one operation's limit is all that is known, it is not taken for the account's."""
+    world.sandbox.pagerduty.limits.per_operation = {"GET /services": 2}
+    world.sandbox.pagerduty.limits.window_seconds = 3600
+    for _ in range(2):
+        client.get("services")
+    client.get("log_entries", {"limit": 1})
+    assert _statuses(world) == [200] * 3
+
+
+def test_figures_alone_hold_no_page_back() -> None:
+    """A page goes out although headers tell that nothing is left, until PagerDuty refuses one: then for a minute."""
+    allowance = Allowance()
+    told = {"ratelimit-limit": "960", "ratelimit-remaining": "0", "ratelimit-reset": "86400"}
+    assert allowance.enter(PAGE) == 0.0
+    allowance.leave(PAGE, told)
+    assert allowance.enter(PAGE) == 0.0
+    allowance.leave(PAGE, told, refused=True)
+    assert 0 < allowance.enter(PAGE) <= 60
+
+
+def test_no_header_holds_anything_back_for_longer_than_a_minute(
+    world: PipelineWorld, client: PagerDutyClient
+) -> None:
+    """A limit that is said to end in an hour is tried again after a minute, be it told by a 429 or beside an answer."""
+    world.sandbox.pagerduty.limits.per_minute = 1
+    world.sandbox.pagerduty.limits.window_seconds = 3600
+    client.get("log_entries", {"limit": 1})
+    for path in ("log_entries", "services"):
+        with pytest.raises(RateLimitedError) as caught:
+            client.get(path, {"limit": 1})
+        assert 0 < caught.value.retry_after <= 60
+    assert _statuses(world) == [200, 429]
 
 
 def test_two_workers_use_a_limit_up_without_running_into_it(world: PipelineWorld) -> None:

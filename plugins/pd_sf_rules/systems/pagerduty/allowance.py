@@ -15,18 +15,26 @@ SAME_END = 1.5
 
 LISTEN_SECONDS = 1.0
 
+WINDOW_SECONDS = 60.0
+"""PagerDuty's limits are a minute's: whatever a header tells, after that a request may be tried."""
+
+PAGE = "POST incidents"
+"""What figures alone never hold back: a page is not sent where PagerDuty itself has refused in this window."""
+
 
 @dataclass(slots=True)
 class _Limit:
-    """What is left until `ends` (this machine's monotonic seconds)."""
+    """What is left until `ends` (this machine's monotonic seconds); `refused`: PagerDuty said so by a 429."""
 
     left: int
     ends: float
+    refused: bool
 
 
 class Allowance:
     """The limits of one credential, known by their size: that of the account, the largest, and those of operations.
 
+    An operation is refused by the limit that its own answers told of; the account's only has a say in how many go.
     May be used from several threads. Every `enter` that lets a request go is followed by its `leave`.
     """
 
@@ -51,28 +59,33 @@ class Allowance:
                     return 0.0
                 self._changed.wait(LISTEN_SECONDS)
 
-    def leave(self, operation: str, headers: Mapping[str, str] | None) -> None:
-        """Note that a request is over, and what the headers of its answer (None: none came) tell of the limits."""
+    def leave(
+        self, operation: str, headers: Mapping[str, str] | None, *, refused: bool = False
+    ) -> None:
+        """Note that a request is over, and what the headers of its answer (None: none came) tell of the limits.
+
+        `refused` says that the answer was a 429.
+        """
         with self._changed:
             self._under_way -= 1
             if headers is not None:
-                self._learn(operation, headers)
+                self._learn(operation, headers, refused=refused)
             self._changed.notify_all()
 
     def _room(self, operation: str) -> tuple[float, float]:
         """Return how many requests may be under way, and how long to wait where none may."""
         now = time.monotonic()
-        sizes = {self._size_of.get(operation, 0), max(self._limits, default=0)}
+        own = self._size_of.get(operation, 0)
         room = float("inf")
-        for size in sizes & self._limits.keys():
+        for size in {own, max(self._limits, default=0)} & self._limits.keys():
             limit = self._limits[size]
             left = size if limit.ends <= now else limit.left
-            if left <= 0:
+            if left <= 0 and size == own and (limit.refused or operation != PAGE):
                 return 0.0, limit.ends - now
             room = min(room, max(left // SHARE, 1))
         return room, 0.0
 
-    def _learn(self, operation: str, headers: Mapping[str, str]) -> None:
+    def _learn(self, operation: str, headers: Mapping[str, str], *, refused: bool) -> None:
         try:
             size = int(headers["ratelimit-limit"])
             left = int(headers["ratelimit-remaining"])
@@ -80,13 +93,19 @@ class Allowance:
             return
         if size <= 0 or "ratelimit-reset" not in headers:
             return
-        ends = time.monotonic() + seconds_asked(headers, ("ratelimit-reset",))
+        ends = time.monotonic() + reset_in(headers)
         known = self._limits.get(size)
         if known is not None and abs(known.ends - ends) < SAME_END:
             # Answers may overtake each other, and each tells an end that is late by less than a second.
             left, ends = min(left, known.left), min(ends, known.ends)
-        self._limits[size] = _Limit(left, ends)
+            refused = refused or known.refused
+        self._limits[size] = _Limit(left, ends, refused)
         self._size_of[operation] = size
+
+
+def reset_in(headers: Mapping[str, str]) -> float:
+    """Return in how many seconds PagerDuty says that a limit begins anew, a minute at most."""
+    return min(seconds_asked(headers, ("ratelimit-reset", "Retry-After")), WINDOW_SECONDS)
 
 
 def operation_of(method: str, path: str) -> str:

@@ -234,12 +234,13 @@ class PagerDutyClient:
         wait = self._allowance.enter(operation)
         if wait > 0:
             return Answer(429, {"error": _USED_UP}, headers={"ratelimit-reset": f"{wait:.3f}"})
-        headers: Mapping[str, str] | None = None
+        answer: Answer | None = None
         try:
             answer = self._exchange(method, path, request)
-            headers = answer.headers
         finally:
-            self._allowance.leave(operation, headers)
+            headers = answer.headers if answer else None
+            refused = answer is not None and answer.status == 429
+            self._allowance.leave(operation, headers, refused=refused)
         return answer
 
     def _exchange(self, method: str, path: str, request: Mapping[str, Any]) -> Answer:
