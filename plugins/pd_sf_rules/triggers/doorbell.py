@@ -45,8 +45,8 @@ class SalesforceBell:
     objects: tuple[str, ...] = ()
     """What was watched at the last look."""
     _turns: Sequence[str] = ()
-    looked_at: datetime | None = None
-    """When that look began, by Salesforce's clock."""
+    looked_at: dict[str, datetime] = field(default_factory=dict)
+    """When the look began that asked about an object last, by Salesforce's clock."""
     _files: tuple[Any, ...] = ()
     _rulesets: dict[str, Ruleset] = field(default_factory=dict)
 
@@ -73,9 +73,12 @@ class SalesforceBell:
         fresh = newest_changes(client, objects, now - LOOK_BACK) if moved else {}
         asked = objects if first or moved else self._next(objects)
         found = newest_changes(client, asked, since)
-        last, self.looked_at = self.looked_at, now
         changed = {name for name in asked if not first and found.get(name) != self.seen.get(name)}
-        changed |= {name for name in objects if last and name in told and told[name] >= last}
+        last = self.looked_at
+        changed |= {one for one, at in told.items() if one in objects and at >= last.get(one, now)}
+        self.looked_at = {one: last[one] for one in objects if one in last} | dict.fromkeys(
+            asked, now
+        )
         kept = {name: seen for name, seen in self.seen.items() if name not in asked}
         self.since, self.seen = (now - LOOK_BACK, fresh) if moved else (since, kept | found)
         return frozenset(NOTES if name == COMMENT_OBJECT else RULES for name in changed)
