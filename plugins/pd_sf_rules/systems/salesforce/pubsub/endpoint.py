@@ -47,13 +47,19 @@ def endpoint_of(spec: ConnectionSpec) -> Endpoint:
 
 
 def check_packages() -> None:
-    """Raise ConfigError unless what the Pub/Sub API needs is installed."""
+    """Raise ConfigError unless what the Pub/Sub API needs is installed, and fits."""
+    hint = (
+        "Install grpcio and protobuf (requirements.txt has the versions), or take `signals` away."
+    )
     try:
-        import google.protobuf  # noqa: F401, PLC0415 - only a signal that is switched on needs them
-        import grpc.aio  # noqa: F401, PLC0415
-    except ImportError as error:
-        hint = "Install grpcio and protobuf (requirements.txt has the versions), or take `signals` away."
+        import grpc.aio  # noqa: F401, PLC0415 - only a signal that is switched on needs them
+
+        from pd_sf_rules.systems.salesforce.pubsub import pubsub_api_pb2  # noqa: F401, PLC0415
+    except ModuleNotFoundError as error:
         said = f"Salesforce's change events need a package that is not installed: {error.name}."
+        raise ConfigError(said, hint=hint) from None
+    except Exception as error:  # noqa: BLE001 - a protobuf that does not fit says so by errors of many kinds
+        said = f"Salesforce's change events cannot use what is installed: {type(error).__name__}: {error}"
         raise ConfigError(said, hint=hint) from None
 
 
