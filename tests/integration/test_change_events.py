@@ -4,9 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,6 +24,14 @@ from pd_sf_rules.systems.salesforce.pubsub.line import Line
 from pd_sf_rules.triggers import subscription
 from pd_sf_rules.triggers.subscription import Subscription
 from tests.contract.salesforce_clients import log_in
+from tests.integration.change_listening import (
+    Doorbell,
+    kept,
+    known,
+    listening,
+    streams,
+    subscribed_with,
+)
 from tests.integration.pipeline_world import PAGE_NEW, ROOT, PipelineWorld
 from tests.integration.salesforce_source import deploy, zipped
 
@@ -33,7 +39,6 @@ pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipel
 
 SELECTED = ROOT / "salesforce" / "change-data-capture"
 ON = {"signals": {"salesforce": "pubsub"}}
-PATIENT = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -44,71 +49,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription, "SLOW_SECONDS", 0.05)
     monkeypatch.setattr(subscription, "SETTLED_SECONDS", 600.0)
     monkeypatch.setattr(subscription, "KEPT_EVERY", timedelta(0))
-
-
-@dataclass
-class Doorbell:
-    """Counts rings."""
-
-    rings: int = 0
-    _heard: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def ring(self, _changed_at: datetime | None) -> None:
-        """Count one."""
-        self.rings += 1
-        self._heard.set()
-
-    async def hear(self, rings: int) -> None:
-        """Wait until it has rung so often."""
-        async with asyncio.timeout(PATIENT):
-            while self.rings < rings:
-                self._heard.clear()
-                await self._heard.wait()
-
-
-@asynccontextmanager
-async def listening(
-    world: PipelineWorld, object_name: str = "Case", *, wait: bool = True
-) -> AsyncIterator[Doorbell]:
-    """Listen to an object's change events as a triggerer does, until the block ends."""
-    bell = Doorbell()
-    line = Line(lambda: connect("salesforce_default"))
-    listener = Subscription("default", object_name, line, lambda: world.ledger, bell.ring)
-    task = asyncio.create_task(listener.run())
-    try:
-        if wait:
-            await streams(world, 1, object_name)
-        yield bell
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await line.close()
-
-
-async def streams(world: PipelineWorld, count: int, object_name: str = "Case") -> None:
-    """Wait until Salesforce has so many subscriptions."""
-    bus = world.sandbox.pubsub
-    assert await asyncio.to_thread(bus.wait_for_listeners, object_name, count)
-
-
-async def kept(world: PipelineWorld, when: Callable[[Signal], bool]) -> Signal:
-    """Wait until the ledger knows that of the subscription."""
-    async with asyncio.timeout(PATIENT):
-        while not when(found := known(world.ledger)):  # noqa: ASYNC110 - a thread writes it
-            await asyncio.sleep(0.01)
-    return found
-
-
-def known(ledger: Ledger) -> Signal:
-    """What the ledger knows of the events of Cases."""
-    with ledger.read() as c:
-        return signals.signal_of(c, "default", "Case")
-
-
-def subscribed_with(world: PipelineWorld) -> list[str]:
-    """The presets of all subscriptions so far."""
-    calls = [one.split() for one in world.sandbox.pubsub.calls]
-    return [words[2] for words in calls if words[0] == "Subscribe"]
 
 
 def run(story: Awaitable[None]) -> None:

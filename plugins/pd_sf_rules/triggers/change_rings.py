@@ -69,8 +69,11 @@ class ChangeRings:
     async def _listen_to(self, objects: Sequence[str]) -> None:
         for gone in self._tasks.keys() - set(objects):
             self._tasks.pop(gone).cancel()
+        for name in [name for name, task in self._tasks.items() if task.done()]:
+            self._bury(self._tasks.pop(name))
         if objects and self._line is None:
-            self._line = self._opened()
+            # Its packages are imported there, which takes a while.
+            self._line = await asyncio.to_thread(self._opened)
         if self._line is None:
             return
         for name in set(objects) - self._tasks.keys():
@@ -85,6 +88,13 @@ class ChangeRings:
         if not objects:
             line, self._line = self._line, None
             await line.close()
+
+    def _bury(self, task: asyncio.Task[None]) -> None:
+        """Say why a subscription is over that was to go on: another takes its place."""
+        why = None if task.cancelled() else task.exception()
+        said = "%s of integration '%s' were not listened to any more, and are again: %s"
+        name = type(why).__name__ if why else "cancelled"
+        _log.warning(said, task.get_name(), self.poll.integration, name, exc_info=why)
 
     def _opened(self) -> "Line | None":
         try:

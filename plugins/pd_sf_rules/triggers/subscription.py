@@ -45,6 +45,7 @@ class Subscription:
     open_ledger: Callable[[], Ledger]
     ring: Callable[[datetime | None], None]
     failures: int = 0
+    _complained: bool = False
     _known: Signal = field(init=False)
     _kept: Signal | None = None
 
@@ -102,7 +103,7 @@ class Subscription:
         again, now = self.failures > 0, datetime.now(UTC)
         if batch.changed or again:  # after a trouble, what it hid is looked for
             self.ring(max((one.committed_at for one in batch.events), default=None))
-        self.failures = 0
+        self.failures, self._complained = 0, False
         if again:
             _log.info("Change events of %s come again.", self.object_name)
         for event in batch.events:
@@ -122,8 +123,9 @@ class Subscription:
         """Keep what is wrong, and return how many seconds to wait: longer and longer, and never all at once."""
         self.failures += 1
         # A stream ends now and then, and is there again a second later: that is no trouble.
-        loud = 1 if isinstance(error, ConfigError | RefusedError) else 2
-        level = logging.WARNING if self.failures == loud else logging.DEBUG
+        loud = self.failures > 1 or isinstance(error, ConfigError | RefusedError)
+        level = logging.WARNING if loud and not self._complained else logging.DEBUG
+        self._complained |= loud
         text = "Change events of %s are not heard, and will be again; polling goes on: %s"
         _log.log(level, text, self.object_name, error)
         since = self._known.broken_since or datetime.now(UTC)

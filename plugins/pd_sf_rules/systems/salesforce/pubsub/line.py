@@ -34,6 +34,10 @@ SILENCE_SECONDS = 330.0
 
 CALL_SECONDS = 20.0
 
+LONGEST_ANSWER = 32 * 1024 * 1024
+"""Bytes. gRPC itself takes no more than 4 MB, and an answer it refuses would come again for ever: a hundred new
+records with long texts are more."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -78,7 +82,7 @@ class Line:
                 async with asyncio.timeout(SILENCE_SECONDS):
                     answer = await call.read()
                 if answer is grpc.aio.EOF:
-                    raise await self._ended(call, topic)
+                    raise await self._ended(call, topic, resumed=replay_id is not None)
                 batch = await self._batch(answer)
                 missing = MOST - answer.pending_num_requested
                 if missing > MOST // 2:
@@ -86,6 +90,11 @@ class Line:
                 yield batch
         except TimeoutError:
             raise LineDropped("Salesforce's event bus has been silent for too long.") from None
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            # gRPC says the same where the channel was closed below the call: another login changed the endpoint.
+            raise LineDropped("The line to Salesforce was opened anew.") from None
         except grpc.aio.AioRpcError as error:
             raise self._refused(error, session, topic, resumed=replay_id is not None) from None
         except asyncio.InvalidStateError:  # written to after the server had ended it
@@ -174,6 +183,12 @@ class Line:
         return self._schemas[schema_id]
 
 
+def _is_cancelled() -> bool:
+    """Say whether somebody wants the task at hand to end."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def _first_request(topic: str, replay_id: bytes | None) -> pb.FetchRequest:
     if replay_id is None:
         return pb.FetchRequest(topic_name=topic, replay_preset=pb.LATEST, num_requested=MOST)
@@ -183,6 +198,9 @@ def _first_request(topic: str, replay_id: bytes | None) -> pb.FetchRequest:
 
 
 def _channel(endpoint: Endpoint, roots: bytes | None) -> grpc.aio.Channel:
+    options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", LONGEST_ANSWER)]
     if endpoint.loopback:  # no proxy of the environment for this very machine
-        return grpc.aio.insecure_channel(endpoint.target, options=[("grpc.enable_http_proxy", 0)])
-    return grpc.aio.secure_channel(endpoint.target, grpc.ssl_channel_credentials(roots))
+        options.append(("grpc.enable_http_proxy", 0))
+        return grpc.aio.insecure_channel(endpoint.target, options=options)
+    credentials = grpc.ssl_channel_credentials(roots)
+    return grpc.aio.secure_channel(endpoint.target, credentials, options=options)
