@@ -7,10 +7,16 @@ from functools import partial
 from sqlalchemy import Connection
 
 from pd_sf_rules.errors import RefusedError
+from pd_sf_rules.ledger import actions
 from pd_sf_rules.model import PAGERDUTY
 from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.effects.incidents import targets_of
-from pd_sf_rules.pipeline.effects.sending import already_done, going_out, in_doubt
+from pd_sf_rules.pipeline.effects.sending import (
+    AnsweredError,
+    already_done,
+    going_out,
+    in_doubt,
+)
 from pd_sf_rules.pipeline.effects.side_by_side import Called, Noted, Steps, side_by_side
 from pd_sf_rules.pipeline.expected import announce
 from pd_sf_rules.pipeline.prepare import Task
@@ -44,11 +50,10 @@ def _extend(run: Run, task: Task) -> Steps:
             return
         result: WriteResult = yield Called(request)
         if result.error is not None:
-            error, done = result.error, {"done": sorted(finished)}
-            yield Noted(
-                partial(outcomes.failed, run=run, action=task.action, error=error, answer=done)
-            )
-            return
+            if finished:
+                done = {"done": sorted(finished)}
+                yield Noted(partial(actions.note_progress, action_id=task.action.id, answer=done))
+            raise AnsweredError(result.error)
         finished.add(incident_id)
     yield Noted(partial(outcomes.done, run=run, action=task.action, target=",".join(targets)))
 
