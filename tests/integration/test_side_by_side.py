@@ -1,10 +1,12 @@
 """Actions carried out side by side: what is under way is nobody else's, and what is not there is left alone."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pd_sf_rules.ledger import links
 from pd_sf_rules.pipeline import apply
 from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld, became, rule
 
@@ -14,14 +16,19 @@ WORKING = became("Case.Status", "Working")
 FREE = {name: {"count": 0, "minutes": 10} for name in ("incidents_per_rule", "incidents")}
 
 
-def _working(world: PipelineWorld, action: dict[str, Any], cases: int) -> None:
-    """A world with some paged Cases, which all are worked on now."""
+def _paged(world: PipelineWorld, action: dict[str, Any], cases: int) -> list[str]:
+    """Cases that are paged for, and a rule that acts when they are worked on."""
     world.settings(limits=FREE)
     world.rules(PAGE_NEW, rule("Tell", WORKING, action))
     world.sync("salesforce")
     made = [world.case(f"Case {at}") for at in range(cases)]
     world.sync("salesforce")
-    for one in made:
+    return made
+
+
+def _working(world: PipelineWorld, action: dict[str, Any], cases: int) -> None:
+    """Cases that are paged for, and that all are worked on now."""
+    for one in _paged(world, action, cases):
         world.edit(one, Status="Working")
 
 
@@ -40,3 +47,30 @@ def test_a_request_under_way_is_nobody_elses(
     (incident,) = world.incidents()
     assert world.notes(incident["id"]) == ["On it"]
     assert (world.action("add_note").state, world.action("add_note").attempt) == ("applied", 1)
+
+
+def test_an_outage_puts_few_extras_in_doubt(world: PipelineWorld) -> None:
+    """Of eight status updates whose answers are lost only three went out, and the rest waits untried."""
+    _working(world, {"publish_status_update": {"message": "On it"}}, 8)
+    world.patience = 0.0
+    lost = world.fault("reset_before", "pagerduty", "POST", "/status_updates$", times=None)
+    world.sync("salesforce")
+    told = [one.attempt for one in world.actions("publish_status_update")]
+    assert (world.hits(lost), sorted(told)) == (3, [0] * 5 + [1] * 3)
+
+
+def test_what_waits_for_its_turn_in_an_outage_is_given_back(world: PipelineWorld) -> None:
+    """A Case whose incident another one is at is not held when the service turns out to be away."""
+    start = {"run_incident_workflow": {"workflow": "Major incident"}}
+    made = _paged(world, start, 5)
+    (of_first,) = world.links_of(made[0])
+    with world.ledger.begin() as c:
+        links.add_link(c, replace(of_first, record_id=made[1]))
+    for one in made:
+        world.edit(one, Status="Working")
+    world.patience = 0.0
+    world.fault("reset_before", "pagerduty", "GET", "^/incident_workflows", times=None)
+    world.sync("salesforce")
+    told = {one.record_id: (one.state, one.attempt) for one in world.actions(*start)}
+    assert told[made[1]] == ("pending", 0)
+    assert {state for state, _ in told.values()} == {"pending"}

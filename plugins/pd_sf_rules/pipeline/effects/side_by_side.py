@@ -114,6 +114,8 @@ class _Crew:
 
     def _begin(self) -> None:
         """Begin as many as there is room for; one that touches what another is at waits, and what comes after it."""
+        if self._in_a_row >= OUT_OF_REACH:
+            self._give_back()
         if self._trouble is not None or not self._left:
             return
         asking = [job for job, _ in self._writes if job.waits]
