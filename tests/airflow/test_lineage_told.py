@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pd_sf_rules.hooks.runs import ledger_of_process
 from pd_sf_rules.operators import reporting
+from pd_sf_rules.operators.sync import PullChangesOperator
 from tests.integration.pipeline_world import PAGE_HIGH, ROOT, PipelineWorld
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
@@ -84,6 +87,28 @@ def test_where_nobody_listens_nothing_is_collected(paging: PipelineWorld) -> Non
     assert collected == {"inputs": [], "outputs": [], "extra": []}
     assert len(paging.incidents()) == 1
     assert not reporting.is_listened_to()
+
+
+def test_a_reader_that_breaks_fails_no_task(
+    paging: PipelineWorld, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever error Airflow's collector or a plugin raises: what was pulled is returned, and the log tells."""
+
+    def broken() -> Any:
+        raise TypeError("a plugin of another version")
+
+    monkeypatch.setattr(reporting, "get_hook_lineage_readers_plugins", lambda: ["a reader"])
+    monkeypatch.setattr("airflow.sdk.lineage.get_hook_lineage_collector", broken)
+    ledger_of_process.cache_clear()
+    task = PullChangesOperator(task_id="pull", direction="salesforce")
+    run = SimpleNamespace(dag_id="salesforce_to_pagerduty", run_id="r1", run_type="manual")
+    context: Any = {"dag_run": run, "params": {}, "ti": None}
+    try:
+        assert [one["new"] for one in task.execute(context)] == [1]
+    finally:
+        ledger_of_process().close()
+        ledger_of_process.cache_clear()
+    assert "The lineage of this task is not told" in capfd.readouterr().out
 
 
 def test_the_page_names_the_data_sets() -> None:

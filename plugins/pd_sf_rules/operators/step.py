@@ -40,14 +40,18 @@ class Step(BaseOperator):
         return run_of_task(self.integration, dag_run.dag_id, dag_run.run_id)
 
     def report(self, touched: Callable[[], Touched]) -> None:
-        """Tell Airflow's lineage what was read and written, where somebody listens; the work is done by then."""
-        if not is_listened_to():
-            return
+        """Tell Airflow's lineage what was read and written, where somebody listens.
+
+        The work is done by then: whatever goes wrong here, be it in a reader's plugin, is logged and fails nothing.
+        """
         try:
-            self._touched = touched()
-            collect(self._touched)
+            if is_listened_to():
+                self._touched = touched()
+                collect(self._touched)
         except SyncError as error:
             self.log.warning("The lineage of this task is not told: %s", error)
+        except Exception:  # what was done must be told to the next task
+            self.log.exception("The lineage of this task is not told")
 
     def get_openlineage_facets_on_complete(self, _ti: Any) -> Any:
         """Return what OpenLineage's provider asks an operator for; None where nothing was reported."""
