@@ -13,13 +13,14 @@ from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld, became, ru
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
 WORKING = became("Case.Status", "Working")
+WORKFLOW = {"run_incident_workflow": {"workflow": "Major incident"}}
 FREE = {name: {"count": 0, "minutes": 10} for name in ("incidents_per_rule", "incidents")}
 
 
-def _paged(world: PipelineWorld, action: dict[str, Any], cases: int) -> list[str]:
-    """Cases that are paged for, and a rule that acts when they are worked on."""
+def _paged(world: PipelineWorld, action: dict[str, Any], cases: int, *more: Any) -> list[str]:
+    """Cases that are paged for, and a rule that acts when they are worked on; `more` rules beside it."""
     world.settings(limits=FREE)
-    world.rules(PAGE_NEW, rule("Tell", WORKING, action))
+    world.rules(PAGE_NEW, rule("Tell", WORKING, action), *more)
     world.sync("salesforce")
     made = [world.case(f"Case {at}") for at in range(cases)]
     world.sync("salesforce")
@@ -61,8 +62,7 @@ def test_an_outage_puts_few_extras_in_doubt(world: PipelineWorld) -> None:
 
 def test_what_waits_for_its_turn_in_an_outage_is_given_back(world: PipelineWorld) -> None:
     """A Case whose incident another one is at is not held when the service turns out to be away."""
-    start = {"run_incident_workflow": {"workflow": "Major incident"}}
-    made = _paged(world, start, 5)
+    made = _paged(world, WORKFLOW, 5)
     (of_first,) = world.links_of(made[0])
     with world.ledger.begin() as c:
         links.add_link(c, replace(of_first, record_id=made[1]))
@@ -71,6 +71,23 @@ def test_what_waits_for_its_turn_in_an_outage_is_given_back(world: PipelineWorld
     world.patience = 0.0
     world.fault("reset_before", "pagerduty", "GET", "^/incident_workflows", times=None)
     world.sync("salesforce")
-    told = {one.record_id: (one.state, one.attempt) for one in world.actions(*start)}
+    told = {one.record_id: (one.state, one.attempt) for one in world.actions(*WORKFLOW)}
     assert told[made[1]] == ("pending", 0)
     assert {state for state, _ in told.values()} == {"pending"}
+
+
+def test_a_limit_of_one_kind_holds_no_other_kind(world: PipelineWorld) -> None:
+    """A limit on status updates is heard by those that were not sent yet, and by no workflow beside them."""
+    told, start = ({"publish_status_update": {"message": "On it"}}, WORKFLOW)
+    closed = rule("Start", became("Case.Status", "Escalated"), start)
+    made = _paged(world, told, 6, closed)
+    for at, one in enumerate(made):
+        world.edit(one, Status="Working" if at < 5 else "Escalated")
+    world.patience = 0.0
+    limited = world.fault(
+        "rate_limited", "pagerduty", "POST", "/status_updates$", times=None, headers=False
+    )
+    world.sync("salesforce")
+    assert world.hits(limited) <= 3
+    assert {one.error_kind for one in world.actions(*told)} == {"rate_limited"}
+    assert world.action(*start).state == "applied"

@@ -18,6 +18,7 @@ from pd_sf_rules.pipeline import outcomes
 from pd_sf_rules.pipeline.effects.sending import AnsweredError
 from pd_sf_rules.pipeline.prepare import OurFaultError, Task, our_fault
 from pd_sf_rules.pipeline.run import Run, owner
+from pd_sf_rules.planning.kinds import requests_of
 
 OUT_OF_REACH = 3
 """So many requests in a row without a usable answer: the service, or the way to it, is down. So many go out first."""
@@ -52,7 +53,7 @@ Together = Callable[[Sequence[Any]], Sequence[Any]]
 def side_by_side(
     run: Run, tasks: Sequence[Task], effect: Effect, *, together: Together | None = None
 ) -> None:
-    """Carry out tasks, each in its own steps; an error concludes its own task, a rate limit also those not begun.
+    """Carry out tasks, each in its own steps; an error concludes its own task, a rate limit also its kind's not begun.
 
     Any error but the server's answer leaves open what became of a request that went out: it is looked for later.
     After OUT_OF_REACH failures in a row the service is not there: what was not begun is given back untried.
@@ -211,10 +212,18 @@ class _Crew:
         self._conclude(job.task, error, job.keys, in_doubt=not answered)
         self._in_a_row = self._in_a_row + 1 if _unanswered(error) else 0
         if isinstance(error, RateLimitedError):
-            while self._left:
-                self._conclude(self._left.popleft(), error, frozenset(), in_doubt=True)
+            self._hold_back(requests_of(job.task.action.kind), error)
         elif self._in_a_row >= OUT_OF_REACH:
             self._give_back()
+
+    def _hold_back(self, limited: str, error: RateLimitedError) -> None:
+        """Conclude those not begun that are made by the same requests: a limit says nothing about others."""
+        waiting, self._left = self._left, deque()
+        for task in waiting:
+            if requests_of(task.action.kind) == limited:
+                self._conclude(task, error, frozenset(), in_doubt=True)
+            else:
+                self._left.append(task)
 
     def _conclude(
         self, task: Task, error: SyncError, keys: frozenset[str], *, in_doubt: bool
