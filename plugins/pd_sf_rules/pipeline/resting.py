@@ -34,21 +34,25 @@ class Rests:
     _until: dict[str, datetime] = field(default_factory=dict)
     _troubles: dict[str, int] = field(default_factory=dict)
     _limited: dict[str, datetime] = field(default_factory=dict)
+    _told: dict[str, datetime] = field(default_factory=dict)
 
     def now(self) -> set[str]:
         """Return what is to be left alone at this moment."""
         with self.run.ledger.read() as c:
             self._limited = budgets.limited(c, self.run.name)
         now = utc_now()
-        return {
-            name for name, until in [*self._until.items(), *self._limited.items()] if until > now
-        }
+        resting = [*self._until.items(), *self._limited.items()]
+        self._told = {name: until for name, until in resting if until > now}
+        return set(self._told)
 
     def ends(self) -> list[float]:
-        """Return in how many seconds each rest ends."""
+        """Return in how many seconds each rest ends: not above 0 where it ended since `now` was asked."""
         now = utc_now()
-        ends = [*self._until.values(), *self._limited.values()]
-        return [(until - now).total_seconds() for until in ends if until > now]
+        ends = {*self._until.values(), *self._limited.values()}
+        told = set(self._told.values())
+        return [
+            (until - now).total_seconds() for until in ends | told if until > now or until in told
+        ]
 
     def allowance(self) -> int:
         """Return how many requests what a person let through may take now: the reserve is kept for news."""
