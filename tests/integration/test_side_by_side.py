@@ -8,7 +8,7 @@ import pytest
 
 from pd_sf_rules.ledger import links
 from pd_sf_rules.pipeline import apply
-from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld, became, rule
+from tests.integration.pipeline_world import CREATED, PAGE_NEW, PipelineWorld, became, rule
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
@@ -91,3 +91,26 @@ def test_a_limit_of_one_kind_holds_no_other_kind(world: PipelineWorld) -> None:
     assert world.hits(limited) <= 3
     assert {one.error_kind for one in world.actions(*told)} == {"rate_limited"}
     assert world.action(*start).state == "applied"
+
+
+@pytest.mark.parametrize("kind", ["server_error", "rate_limited"])
+def test_fields_that_cannot_be_set_delay_no_page(world: PipelineWorld, kind: str) -> None:
+    """Twelve Cases page at once though PagerDuty takes the custom fields of none; they follow once it does."""
+    world.settings(limits=FREE)
+    fields = {"custom_fields": {"affected_seats": 7}}
+    page = {"create_incident": {"service": "Support P1", "title": "Fire"} | fields}
+    world.rules(rule("Page", CREATED, page))
+    world.sync("salesforce")
+    for at in range(12):
+        world.case(f"Case {at}")
+    world.patience = 0.0
+    path, more = "/custom_fields/values$", {"times": None, "headers": False}
+    world.fault(kind, "pagerduty", "PUT", path, **more)
+    world.sync("salesforce")
+    assert len(world.incidents()) == len(world.links()) == 12
+    assert {one.state for one in world.actions()} == {"pending"}
+    world.sandbox.faults.clear()
+    world.patience = 20.0
+    world.sync("salesforce")
+    assert len(world.incidents()) == 12
+    assert {one.state for one in world.actions()} == {"applied"}

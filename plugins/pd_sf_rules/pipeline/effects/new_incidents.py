@@ -144,7 +144,11 @@ def _finish_incident(run: Run, task: Task, incident_id: str, message: str) -> St
             lambda: set_custom_fields(run.pagerduty, incident_id, fields)
         )
         if result.error is not None:
-            raise AnsweredError(result.error)
+            error = (
+                result.error
+            )  # noted here: it says nothing of the pages that wait behind this one
+            yield Noted(lambda c: outcomes.failed(c, run, task.action, error))
+            return
     yield Noted(lambda c: outcomes.done(c, run, task.action, target=incident_id, message=message))
 
 
