@@ -1,6 +1,7 @@
 """What must never end a subscription to change events for good, nor keep its trouble from being told."""
 
 import asyncio
+import json
 import logging
 import sys
 from datetime import datetime, timedelta
@@ -128,6 +129,29 @@ def test_an_answer_of_many_long_records(world: PipelineWorld) -> None:
             assert bell.rings
 
     asyncio.run(story())
+
+
+def test_schemas_do_not_pile_up(world: PipelineWorld) -> None:
+    """Of each the header alone is kept, and of an org that changes its fields for years no more than a few."""
+    line = Line(_connected)
+    wide = {"fields": [{"name": str(n), "type": "string", "doc": "x" * 100} for n in range(500)]}
+
+    async def story() -> None:
+        listener = Subscription("default", "Case", line, lambda: world.ledger, Doorbell().ring)
+        task = asyncio.create_task(listener.run())
+        await streams(world, 1)
+        for number in range(150):
+            schema = json.dumps({**wide, "name": f"Case{number}"})
+            world.sandbox.pubsub.hostile("Case", b"", schema)
+        last = world.sandbox.pubsub.events[-1].replay_id
+        await kept(world, lambda one: one.replay_id == last)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await line.close()
+
+    asyncio.run(story())
+    assert 0 < len(line._schemas) <= 64
+    assert len(json.dumps(list(line._schemas.values()))) < 64 * 200
 
 
 def test_a_refusal_after_a_cut_is_told(

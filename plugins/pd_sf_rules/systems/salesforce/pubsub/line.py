@@ -34,6 +34,9 @@ SILENCE_SECONDS = 330.0
 
 CALL_SECONDS = 20.0
 
+MOST_SCHEMAS = 64
+"""Schemas that are remembered: an object has one, and another one after each change of its fields."""
+
 LONGEST_ANSWER = 32 * 1024 * 1024
 """Bytes. gRPC itself takes no more than 4 MB, and an answer it refuses would come again for ever: a hundred new
 records with long texts are more."""
@@ -172,15 +175,19 @@ class Line:
 
     async def _schema(self, schema_id: str) -> Mapping[str, Any] | None:
         """Return a schema, asked for once; None where it cannot be had, or is none."""
-        if schema_id not in self._schemas:
-            request = pb.SchemaRequest(schema_id=schema_id)
-            try:
-                told = await self._ask("GetSchema", request, pb.SchemaInfo, "")
-                self._schemas[schema_id] = parsed_schema(told.schema_json)
-            except (AvroError, RefusedError) as error:
-                _log.debug("A schema of change events cannot be had: %s", error)
-                self._schemas[schema_id] = None
-        return self._schemas[schema_id]
+        if schema_id in self._schemas:
+            return self._schemas[schema_id]
+        found: Mapping[str, Any] | None = None
+        request = pb.SchemaRequest(schema_id=schema_id)
+        try:
+            told = await self._ask("GetSchema", request, pb.SchemaInfo, "")
+            found = parsed_schema(told.schema_json)
+        except (AvroError, RefusedError) as error:
+            _log.debug("A schema of change events cannot be had: %s", error)
+        if len(self._schemas) >= MOST_SCHEMAS:
+            self._schemas.clear()
+        self._schemas[schema_id] = found
+        return found
 
 
 def _is_cancelled() -> bool:
