@@ -19,6 +19,7 @@ from pd_sf_rules.rules.loader import load_text
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, TextTest
 from pd_sf_rules.rules.patterns import search_for
 from pd_sf_rules.rules.ruleset import Group, Rule, Ruleset, When
+from pd_sf_rules.rules.words import Parts
 from tests.unit.rule_strategies import EVENTS, PATIENT, RECORDS, RULES, RULESETS, TYPES
 from tests.unit.rule_texts import WHOLE_FILE, one_rule
 
@@ -495,6 +496,30 @@ def test_parts_sought_in_one_pass_are_those_sought_one_by_one(
     text = "".join(pieces)
     found = sorted(search_for(parts)(text))
     assert found == [at for at, (holds, part) in enumerate(parts) if holds(text, part)]
+
+
+@settings(PATIENT, max_examples=60)
+@given(
+    st.lists(st.tuples(TESTS, ALPHABET), min_size=1, max_size=20, unique=True), st.lists(ALPHABET)
+)
+def test_parts_sought_by_words_are_those_sought_one_by_one(
+    parts: list[tuple[TextTest, str]], pieces: list[str]
+) -> None:
+    """Whatever stands between words, in them and at the ends, the words of a text tell what each test finds."""
+    sought = Parts({part: 1 << at for at, part in enumerate(parts)})
+    for text in ("".join(pieces), "".join(pieces), " ".join(pieces), "".join(pieces) * 2_000):
+        found = sum(1 << at for at, (holds, part) in enumerate(parts) if holds(text, part))
+        assert sought.bits_in(text) == found
+
+
+def test_the_words_that_are_remembered_are_bounded() -> None:
+    """Texts that never repeat do not fill the memory: words go when there are too many, long ones do not stay."""
+    sought = Parts({(contains, "7"): 1})
+    for number in range(9_000):
+        assert sought.bits_in(f"a{number} {number}" + "x" * 100) == ("7" in str(number))
+    remembered = [word for each in vars(sought).values() if isinstance(each, dict) for word in each]
+    assert 0 < len(remembered) <= 2_048
+    assert max(map(len, remembered)) <= 64
 
 
 def test_the_index_does_not_mix_up_true_and_one() -> None:

@@ -123,6 +123,9 @@ def _tree(when: When, object_name: str, types: FieldTypes, leaves: list[Leaf]) -
 
 
 def _every(members: tuple[Holds, ...]) -> Holds:
+    if len(members) == 1:
+        return members[0]
+
     def holds(subject: Subject) -> bool:
         for member in members:  # noqa: SIM110 - a generator costs as much again as the judging
             if not member(subject):
@@ -134,6 +137,8 @@ def _every(members: tuple[Holds, ...]) -> Holds:
 
 def some(members: tuple[Holds, ...]) -> Holds:
     """Return the test whether one of these holds."""
+    if len(members) == 1:
+        return members[0]
 
     def holds(subject: Subject) -> bool:
         for member in members:  # noqa: SIM110 - a generator costs as much again as the judging

@@ -25,27 +25,26 @@ _NOTHING: Values = MappingProxyType({})
 class Evaluation:
     """What the rules said about one event. `matches` are the rules that matched, in order."""
 
-    __slots__ = ("_considered", "_event", "_linked", "_verdicts", "matches")
+    __slots__ = ("_asked", "_verdicts", "matches")
 
     def __init__(
         self,
         matches: tuple[tuple[Ruleset, Rule], ...],
-        considered: Sequence[CompiledRule],
-        event: Event,
-        linked: Mapping[str, Values],
+        asked: tuple[Sequence[CompiledRule], Event, Mapping[str, Values]] | None,
     ) -> None:
         self.matches = matches
-        self._considered = considered
-        self._event = event
-        self._linked = linked
+        self._asked = asked
         self._verdicts: tuple[Verdict, ...] | None = None
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """A verdict for every rule considered, in order, with each of its conditions; made when first read."""
         if self._verdicts is None:
-            self._verdicts = tuple(_verdicts(self._considered, self._event, self._linked))
+            self._verdicts = tuple(_verdicts(*self._asked)) if self._asked else ()
         return self._verdicts
+
+
+_OF_NO_RULE = Evaluation((), None)
 
 
 class _Stops:
@@ -81,10 +80,13 @@ class CompiledRules:
         about = None if event.source == PAGERDUTY else event.object
         bucket = self.buckets.get((event.integration, event.source, about))
         if bucket is None:
-            return Evaluation((), (), event, linked)
+            return _OF_NO_RULE
         fitting = bucket.fitting(event, linked)
-        matches = tuple(_acting(fitting, event)) if fitting else ()
-        return Evaluation(matches, bucket.rules, event, linked)
+        if not fitting:
+            return Evaluation((), (bucket.rules, event, linked))
+        acting = fitting if bucket.free else _acting(fitting, event)
+        matches = tuple([(each.ruleset, each.rule) for each in acting])
+        return Evaluation(matches, (bucket.rules, event, linked))
 
     def objects(self) -> frozenset[str]:
         """Return the objects that rules with run_on: salesforce watch."""
@@ -111,13 +113,13 @@ class CompiledRules:
         return self._needs.custom_fields
 
 
-def _acting(fitting: Sequence[CompiledRule], event: Event) -> Iterator[tuple[Ruleset, Rule]]:
+def _acting(fitting: Sequence[CompiledRule], event: Event) -> Iterator[CompiledRule]:
     """Yield those of the rules whose conditions hold that match: in scope, and not stopped."""
     stops = _Stops()
     for each in fitting:
         if not stops.before(each.ruleset.mode) and _in_scope(each, event):
             stops.matched(each)
-            yield each.ruleset, each.rule
+            yield each
 
 
 def _in_scope(candidate: CompiledRule, event: Event) -> bool:

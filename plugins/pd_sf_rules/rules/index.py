@@ -6,10 +6,7 @@ enters upside down: it loses its bit when a condition holds, and is turned over 
 over is tested for the conditions that are in none of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from pd_sf_rules.model import Event, Values
 from pd_sf_rules.rules.compiled import (
@@ -22,9 +19,10 @@ from pd_sf_rules.rules.compiled import (
     some,
     subject_of,
 )
-from pd_sf_rules.rules.fields import FieldRef, event_value
-from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Takes
-from pd_sf_rules.rules.tables import ChangeTable, LevelTable, Test
+from pd_sf_rules.rules.fields import FieldRef
+from pd_sf_rules.rules.operations import OPERATIONS, Takes
+from pd_sf_rules.rules.sides import SideTables
+from pd_sf_rules.rules.tables import Test, looks_for_part, must_be_there
 
 _COSTLY = ("matches", "not_matches")
 """Judged only for rules that nothing else rules out."""
@@ -34,11 +32,12 @@ _FEW = 4
 
 _REMEMBERED = 512
 
-_WORTH: Mapping[Takes, float] = {"text": 2.5, "ordered": 0.8}
-_LEAST = 0.3
+_WORTH: Mapping[Takes, float] = {"text": 2.0, "ordered": 0.8}
+_CHANGE, _LEAST = 0.6, 0.3
 """How many rules a table has to rule out, because it costs about as much as testing them.
 
-Texts in which a part is looked for, and numbers, are seldom the same twice, so that little is remembered of them.
+Texts in which a part is looked for, and numbers, are seldom the same twice, and are judged each time; a change needs
+two values.
 """
 
 _LIKELY: Mapping[str, float] = {
@@ -53,81 +52,63 @@ Field = tuple[str, FieldRef]
 """A field of a bucket: the object of the rules that test it, and the field."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """The tables over one side of what the rules of an object see, by path: the look-up of remembered masks first."""
-
-    about: str
-    place: int
-    tables: tuple[tuple[str, Callable[[Any], int | None], LevelTable, ChangeTable | None], ...]
-
-
-_Entry = tuple[CompiledRule, str, tuple[Holds, ...], int]
-"""A rule, its object, the tests that no table makes, and its bit where one of its conditions is enough."""
+Entry = tuple[CompiledRule, int, tuple[Holds, ...], int]
+"""A rule, the place of its object, the tests that no table makes, its bit where one of its conditions is enough."""
 
 
 class BucketIndex:
-    """The rules of one bucket, and the tables that choose among them."""
+    """The rules of one bucket, and the tables that choose among them.
+
+    `free` says that no rule of it stops others, or asks which ruleset made a pair.
+    """
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         self.rules = rules
+        self.free = not any(each.rule.stop or each.rule.scope != "all" for each in rules)
         self._everybody = (1 << len(rules)) - 1
         self._mark = 1 << len(rules)
         self._turned = self._open = 0
-        self._entries: list[_Entry] = []
-        self._remembered: dict[int, list[_Entry]] = {}
+        self._entries: list[Entry] = []
+        self._remembered: dict[int, list[Entry]] = {}
+        self._objects = list(dict.fromkeys(rule.rule.object for rule in rules))
         chosen = _chosen(rules)
-        tests: dict[tuple[str, int], dict[str, list[Test]]] = {}
+        tests: dict[tuple[int, int], dict[str, list[Test]]] = {}
         for at, rule in enumerate(rules):
-            bit = 1 << (
-                len(rules) - 1 - at
-            )  # the first rule's bit is the highest: masks read in order
+            bit = self._mark >> (at + 1)  # the first rule's bit is the highest: masks read in order
+            about = self._objects.index(rule.rule.object)
             tabled, rest = _split(rule, chosen)
             turned = bit if tabled and rule.any_of else 0
             open_bit = turned if rest else 0
             self._turned |= turned
             self._open |= open_bit
-            self._entries.append((rule, rule.rule.object, rest, open_bit))
+            self._entries.append((rule, about, rest, open_bit))
             for part, leaf in tabled:
-                about, ref = _field(rule, leaf)
+                ref = leaf.condition.ref
                 of_side = tests.setdefault((about, PLACE[ref.side]), {})
-                test = Test(leaf, bit, keeps=rule.any_of is part.negated)
+                test = Test(leaf, bit, keeps=_keeps(rule, part))
                 of_side.setdefault(ref.path, []).append(test)
         self._sides = [
-            _side(about, place, held, self._everybody) for (about, place), held in tests.items()
+            (about, place, SideTables(held, self._everybody, of_event=place == PLACE["event"]))
+            for (about, place), held in tests.items()
         ]
-        self._objects = list(dict.fromkeys(rule.rule.object for rule in rules))
 
     def fitting(self, event: Event, linked: Mapping[str, Values]) -> list[CompiledRule]:
         """Return the rules whose conditions hold, in order."""
-        subjects: dict[str, Subject] = {}
-        for name in self._objects:
-            subjects[name] = subject_of(event, linked, name)
+        subjects = [subject_of(event, linked, name) for name in self._objects]
         mask = self._everybody
-        for side in self._sides:
-            subject, place = subjects[side.about], side.place
-            get = partial(event_value, event) if place == PLACE["event"] else subject[place].get
-            for path, remembered, table, changes in side.tables:
-                value = get(path)
-                try:
-                    known = remembered(value)
-                except TypeError:  # a list, which no dict can hold
-                    known = None
-                mask &= table.survivors(value) if known is None else known
-                if changes is not None:
-                    old = subject[place + 1].get(path, UNKNOWN)
-                    same = old is UNKNOWN or (old == value and old.__class__ is value.__class__)
-                    mask &= changes.unchanged if same else changes.survivors(value, old)
+        for about, place, tables in self._sides:
+            subject = subjects[about]
+            mask = tables.survivors(mask, subject[place], subject[place + 1])
         candidates = (mask ^ self._turned) | (mask & self._open)
         return self._confirmed(candidates, mask, subjects) if candidates else []
 
     def _confirmed(
-        self, candidates: int, mask: int, subjects: Mapping[str, Subject]
+        self, candidates: int, mask: int, subjects: Sequence[Subject]
     ) -> list[CompiledRule]:
         """Return the candidates whose conditions in no table hold as well; where one is enough, the mask may tell."""
         found: list[CompiledRule] = []
         for rule, about, rest, open_bit in self._entries_of(candidates):
-            if not open_bit or mask & open_bit:
+            if rest and (not open_bit or mask & open_bit):
                 subject = subjects[about]
                 for holds in rest:
                     if not holds(subject):
@@ -138,30 +119,19 @@ class BucketIndex:
                 found.append(rule)
         return found
 
-    def _entries_of(self, candidates: int) -> list[_Entry]:
+    def _entries_of(self, candidates: int) -> list[Entry]:
         """Return the entries of the rules of a mask, in order; those of the first masks are remembered."""
         entries = self._remembered.get(candidates)
         if entries is None:
-            digits = bin(candidates | self._mark)  # "0b1", then a digit for each rule
             entries = []
-            at = digits.find("1", 3)
-            while at >= 0:
-                entries.append(self._entries[at - 3])
-                at = digits.find("1", at + 1)
+            at = -1
+            digits = bin(candidates | self._mark)[3:]  # after "0b1" a digit for each rule
+            for gap in digits.split("1")[:-1]:
+                at += len(gap) + 1
+                entries.append(self._entries[at])
             if len(self._remembered) < _REMEMBERED:
                 self._remembered[candidates] = entries
         return entries
-
-
-def _side(about: str, place: int, tests: Mapping[str, Sequence[Test]], everybody: int) -> _Side:
-    """Return the tables of the tests of each path."""
-    tables = []
-    for path, held in tests.items():
-        level = LevelTable([test for test in held if not _on_change(test.leaf)], everybody)
-        on_change = [test for test in held if _on_change(test.leaf)]
-        change = ChangeTable(on_change, everybody) if on_change else None
-        tables.append((path, level.remembered.get, level, change))
-    return _Side(about, place, tuple(tables))
 
 
 def _split(
@@ -179,12 +149,26 @@ def _split(
 
 
 def _tabled(rule: CompiledRule) -> list[tuple[Part, Leaf]]:
-    """Return the parts that a table can decide."""
-    return [
-        (part, part.leaf)
-        for part in rule.parts
-        if part.leaf is not None and part.leaf.condition.operation not in _COSTLY
-    ]
+    """Return the parts that a table can decide, as far as they get on with each other in one."""
+    tabled: list[tuple[Part, Leaf]] = []
+    sought: dict[Field, bool] = {}
+    for part in rule.parts:
+        leaf = part.leaf
+        if leaf is None or leaf.condition.operation in _COSTLY:
+            continue
+        if looks_for_part(leaf):
+            field = _field(rule, leaf)
+            alone = must_be_there(leaf, keeps=_keeps(rule, part))
+            if field in sought and (alone or sought[field]):
+                continue
+            sought[field] = alone
+        tabled.append((part, leaf))
+    return tabled
+
+
+def _keeps(rule: CompiledRule, part: Part) -> bool:
+    """Tell whether a rule keeps its bit where the condition of a part holds, not where it does not."""
+    return rule.any_of is part.negated
 
 
 def _chosen(rules: Sequence[CompiledRule]) -> dict[Field, None]:
@@ -200,7 +184,8 @@ def _chosen(rules: Sequence[CompiledRule]) -> dict[Field, None]:
         tabled = _tabled(rule)
         for part, leaf in tabled:
             field = _field(rule, leaf)
-            costs = _WORTH.get(OPERATIONS[leaf.condition.operation].takes, _LEAST)
+            operation = OPERATIONS[leaf.condition.operation]
+            costs = _CHANGE if operation.needs_old else _WORTH.get(operation.takes, _LEAST)
             worth[field] = max(worth.get(field, _LEAST), costs)
             chance = 1 - 1 / len(rule.parts) if rule.any_of else _chance(part)
             by_rule = fields.setdefault(field, {})
@@ -232,7 +217,3 @@ def _chance(part: Part) -> float:
         return 0.6
     likely = _LIKELY.get(part.leaf.condition.operation, 0.5)
     return 1 - likely if part.negated else likely
-
-
-def _on_change(leaf: Leaf) -> bool:
-    return OPERATIONS[leaf.condition.operation].needs_old

@@ -4,7 +4,7 @@ One bit stands for one rule. Values fall into classes that no condition tells ap
 number between the same two limits); the tables are filled by the judges that explain, so the two cannot differ.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from pd_sf_rules.rules.compiled import Leaf, state_of
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Judge, TextTest
-from pd_sf_rules.rules.patterns import Search, search_for
 from pd_sf_rules.rules.ruleset import Condition
 from pd_sf_rules.rules.values import (
     as_number,
@@ -22,11 +21,15 @@ from pd_sf_rules.rules.values import (
     compares_as_text,
     folded,
 )
+from pd_sf_rules.rules.words import Parts
 
 _PLAIN = frozenset({str, int, float, type(None)})
 """Types whose equal values compare alike, so that what was found for one holds for the other."""
 
 _REMEMBERED = 1_024
+_LONGEST = 200
+"""How many values a table keeps, and how long a text it keeps may be."""
+
 _EQUALITIES = ("equals", "not_equals", "in", "not_in")
 _ORDERINGS = ("greater_than", "greater_or_equal", "less_than", "less_or_equal")
 
@@ -44,46 +47,62 @@ class Test:
         return self.leaf.judge(value, old) is not self.keeps
 
 
-class LevelTable:
-    """Conditions on the value alone.
+class LevelTable(dict[Any, int]):
+    """Conditions on the value alone: any value may be looked up, and gives the mask of the rules that survive it.
 
-    `remembered` maps values that came to their masks: any value may be looked up in it. 0 and 1 are not kept, for
-    Python would take false and true for them.
+    The first values are remembered, not all; 0 and 1 never, for Python would take false and true for them.
+    `dear` is a table in which to look is no gain, for its values seldom repeat (free text), or are compared as soon
+    as found (numbers). It is better `judged`.
+    Of a rule of which a test needs a part of the text to be there, it is the only test for a part.
     """
 
     def __init__(self, tests: Sequence[Test], everybody: int) -> None:
+        super().__init__()
         kinds: dict[_DecidedBy, list[Test]] = {"text": [], "part": [], "number": [], "judge": []}
         for test in tests:
             kinds[_decided_by(test.leaf)].append(test)
-        parts, more = _once_a_rule(kinds["part"])
-        self.remembered: dict[Any, int] = {}
+        self.bits = _bits(tests)
         self._everybody = everybody
-        self._by_text = bool(kinds["text"] or parts)
+        self._by_text = bool(kinds["text"] or kinds["part"])
         self._named, self._others = _texts(kinds["text"], everybody)
-        self._search, self._found, self._without_parts = _parts(parts, everybody)
+        self._parts = _parts(kinds["part"]) if kinds["part"] else None
+        must = (test for test in kinds["part"] if must_be_there(test.leaf, keeps=test.keeps))
+        self._without_parts = _without(everybody, must)
         self._numbers = _Numbers(kinds["number"], everybody) if kinds["number"] else None
-        self._judges = _judges([*kinds["judge"], *more], everybody)
+        self._judges = _judges(kinds["judge"], everybody)
+        only_numbers = self._numbers is not None and not self._by_text and not self._judges
+        self.dear = bool(kinds["part"]) or only_numbers
 
-    def survivors(self, value: Any) -> int:
-        """Return the mask for a value that is not remembered, and remember it; the first ones are, not all."""
-        mask = self._everybody
+    def mask(self, value: Any) -> int:
+        """Return the mask for a value, which may be a list."""
+        try:
+            return self[value]
+        except TypeError:  # no dict can hold it
+            return self.judged(value)
+
+    def __missing__(self, value: Any) -> int:
+        """Return the mask for a value that is not remembered, and remember it."""
+        mask = self.judged(value)
+        if len(self) < _REMEMBERED:
+            kind = value.__class__
+            if len(value) <= _LONGEST if kind is str else kind in _PLAIN and value not in (0, 1):
+                self[value] = mask
+        return mask
+
+    def judged(self, value: Any) -> int:
+        """Return the mask for a value without looking whether it is remembered."""
         if self._by_text:
-            text = folded(value)
-            mask = self._without_parts
-            if self._search is not None:
-                cleared = 0
-                for at in self._search(text):
-                    restores, clears = self._found[at]
-                    mask |= restores
-                    cleared |= clears
-                mask &= ~cleared
-            mask &= self._named.get(text, self._others)
-        if self._numbers:
+            text = value.casefold() if value.__class__ is str else folded(value)
+            mask = self._named.get(text, self._others)
+            if self._parts is not None:
+                mask &= self._without_parts ^ self._parts.bits_in(text)
+        else:
+            mask = self._everybody
+        if self._numbers is not None:
             mask &= self._numbers.survivors(value)
-        for judge, if_so, if_not in self._judges:
-            mask &= if_so if judge(value, UNKNOWN) else if_not
-        if len(self.remembered) < _REMEMBERED and value.__class__ in _PLAIN and value not in (0, 1):
-            self.remembered[value] = mask
+        if self._judges:
+            for judge, if_so, if_not in self._judges:
+                mask &= if_so if judge(value, UNKNOWN) else if_not
         return mask
 
 
@@ -94,6 +113,7 @@ class ChangeTable:
     """
 
     def __init__(self, tests: Sequence[Test], everybody: int) -> None:
+        self.bits = _bits(tests)
         self.unchanged = _without(everybody, (test for test in tests if test.keeps))
         self._changed = OPERATIONS["changed"].build(tests[0].leaf.kind, None)
         self._everybody = _without(
@@ -113,11 +133,13 @@ class ChangeTable:
         """Return the mask for a value that differs from the known old one."""
         if not self._changed(value, old):
             return self.unchanged
-        mask = _without(self._everybody, (test for test in self._others if test.fails(value, old)))
-        if self._reached:
-            mask &= self._reached.survivors(value)
-        if self._left:
-            mask &= self._left.survivors(old)
+        mask = self._everybody
+        if self._others:
+            mask = _without(mask, (test for test in self._others if test.fails(value, old)))
+        if self._reached is not None:
+            mask &= self._reached.mask(value)
+        if self._left is not None:
+            mask &= self._left.mask(old)
         return mask
 
 
@@ -158,14 +180,15 @@ class _Numbers:
         self._everybody = everybody
         named = {as_number(each) for test in tests for each in literals(test.leaf.condition)}
         self._limits = sorted(limit for limit in named if limit is not None)
+        self._places = {limit: 2 * at + 1 for at, limit in enumerate(self._limits)}
         self._masks: dict[int, int] = {}
 
     def survivors(self, value: Any) -> int:
         """Return the mask for a value; each class is judged when the first of its values comes."""
         number = value if value.__class__ is int else as_number(value)
         place = -1
-        if number is not None:  # the sum is odd for a number named, even for a gap
-            place = bisect_left(self._limits, number) + bisect_right(self._limits, number)
+        if number is not None:  # odd for a number named, even for a gap
+            place = self._places.get(number, 0) or 2 * bisect_right(self._limits, number)
         mask = self._masks.get(place)
         if mask is None:
             failing = (test for test in self._tests if test.fails(value))
@@ -173,30 +196,25 @@ class _Numbers:
         return mask
 
 
-def _parts(
-    tests: Sequence[Test], everybody: int
-) -> tuple[Search | None, list[tuple[int, int]], int]:
-    """Return the search for the parts of a folded text that tests look for, at most one test a rule.
-
-    Then the bits that each part restores and clears where it is found, and the mask of a text that has none of them.
-    """
-    asked: dict[tuple[TextTest, str], tuple[list[Test], list[Test]]] = {}
+def _parts(tests: Iterable[Test]) -> Parts:
+    """Return the parts that tests look for in a folded text, each with the bits of the rules that ask for it."""
+    asked: dict[tuple[TextTest, str], int] = {}
     for test in tests:
-        operation = OPERATIONS[test.leaf.condition.operation]
-        assert operation.part is not None
-        part = (operation.part, folded(test.leaf.condition.expected))
-        fails_found, fails_not = asked.setdefault(part, ([], []))
-        (fails_not if test.keeps is not operation.negates else fails_found).append(test)
-    found = [(_bits(fails_not), _bits(fails_found)) for fails_found, fails_not in asked.values()]
-    without = everybody & ~reduce(or_, (restores for restores, _ in found), 0)
-    return search_for(list(asked)) if asked else None, found, without
+        part_test = OPERATIONS[_operation(test)].part
+        assert part_test is not None
+        part = (part_test, folded(test.leaf.condition.expected))
+        asked[part] = asked.get(part, 0) | test.bit
+    return Parts(asked)
 
 
-def _once_a_rule(tests: Iterable[Test]) -> tuple[list[Test], list[Test]]:
-    """Return the first test of each rule, and the others."""
-    first: dict[int, Test] = {}
-    others = [test for test in tests if first.setdefault(test.bit, test) is not test]
-    return list(first.values()), others
+def looks_for_part(leaf: Leaf) -> bool:
+    """Tell whether a condition is decided by whether a part stands in the text."""
+    return _decided_by(leaf) == "part"
+
+
+def must_be_there(leaf: Leaf, *, keeps: bool) -> bool:
+    """Tell whether a rule survives such a condition where the part is there, not where it is missing."""
+    return keeps is not OPERATIONS[leaf.condition.operation].negates
 
 
 def _judges(tests: Iterable[Test], everybody: int) -> list[tuple[Judge, int, int]]:
