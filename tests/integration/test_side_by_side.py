@@ -114,3 +114,17 @@ def test_fields_that_cannot_be_set_delay_no_page(world: PipelineWorld, kind: str
     world.sync("salesforce")
     assert len(world.incidents()) == 12
     assert {one.state for one in world.actions()} == {"applied"}
+
+
+def test_a_page_waits_for_no_look_at_other_incidents(world: PipelineWorld) -> None:
+    """In one wave with a dozen incidents to resolve the page goes out first, before these are read."""
+    for one in _paged(world, {"resolve_incident": {}}, 12):
+        world.edit(one, Status="Working")
+    world.case("The newest")
+    before = world.sandbox.traffic.last_number()
+    world.sync("salesforce")
+    asked = world.sandbox.traffic.requests("pagerduty", after=before)
+    about = [one.method for one in asked if one.path.startswith("/incidents")]
+    assert about[0] == "POST"
+    assert set(about) == {"POST", "GET", "PUT"}
+    assert {one.state for one in world.actions()} == {"applied"}

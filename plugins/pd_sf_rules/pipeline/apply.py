@@ -7,6 +7,7 @@ from itertools import islice
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import actions, pauses, waiting
+from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.ledger.waiting import Waiting
 from pd_sf_rules.model import PAGERDUTY
 from pd_sf_rules.pipeline import budgets, outcomes
@@ -144,6 +145,16 @@ def carry_out(run: Run, chosen: Sequence[Waiting]) -> int:
         taken = actions.claim(c, ids, owner=owner(), now=utc_now(), lease_seconds=lease)
         found = actions.get_actions(c, taken)
     claimed = [found[i] for i in ids if i in found]
+    pages = [one for one in claimed if one.kind == kinds.CREATE_INCIDENT]
+    if pages:
+        _carry_out(run, pages)  # before a look at what the others are about: that may take a minute
+    others = [one for one in claimed if one.kind != kinds.CREATE_INCIDENT]
+    if others:
+        _carry_out(run, others)
+    return len(claimed)
+
+
+def _carry_out(run: Run, claimed: Sequence[StoredAction]) -> None:
     if any(kinds.WRITES_TO[one.kind] != PAGERDUTY for one in claimed):
         learn_watched(run)  # a first snapshot of a record needs them
     ready, refused = prepare(run, claimed)
@@ -155,7 +166,6 @@ def carry_out(run: Run, chosen: Sequence[Waiting]) -> int:
         tasks = [task for task in ready if task.action.kind in family]
         if tasks:
             _carry_out_family(run, effect, tasks)
-    return len(claimed)
 
 
 def _carry_out_family(run: Run, effect: Effect, tasks: Sequence[Task]) -> None:
