@@ -16,7 +16,7 @@ SAME_END = 1.5
 LISTEN_SECONDS = 1.0
 
 WINDOW_SECONDS = 60.0
-"""PagerDuty's limits are a minute's: whatever a header tells, after that a request may be tried."""
+"""PagerDuty's limits are a minute's: whatever figures tell, after that a request may be tried."""
 
 PAGE = "POST incidents"
 """What figures alone never hold back: a page is not sent where PagerDuty itself has refused in this window."""
@@ -93,7 +93,7 @@ class Allowance:
             return
         if size <= 0 or "ratelimit-reset" not in headers:
             return
-        ends = time.monotonic() + reset_in(headers)
+        ends = time.monotonic() + min(seconds_asked(headers, ("ratelimit-reset",)), WINDOW_SECONDS)
         known = self._limits.get(size)
         if known is not None and abs(known.ends - ends) < SAME_END:
             # Answers may overtake each other, and each tells an end that is late by less than a second.
@@ -101,11 +101,6 @@ class Allowance:
             refused = refused or known.refused
         self._limits[size] = _Limit(left, ends, refused)
         self._size_of[operation] = size
-
-
-def reset_in(headers: Mapping[str, str]) -> float:
-    """Return in how many seconds PagerDuty says that a limit begins anew, a minute at most."""
-    return min(seconds_asked(headers, ("ratelimit-reset", "Retry-After")), WINDOW_SECONDS)
 
 
 def operation_of(method: str, path: str) -> str:

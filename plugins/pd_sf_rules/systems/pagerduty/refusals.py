@@ -19,7 +19,7 @@ from pd_sf_rules.errors import (
     UncertainError,
 )
 from pd_sf_rules.systems.answers import Answer, Asked, plain_words
-from pd_sf_rules.systems.pagerduty.allowance import reset_in
+from pd_sf_rules.systems.waiting import seconds_asked
 
 _NOT_SENT = (
     httpx2.ConnectError,
@@ -52,7 +52,7 @@ def error_of(answer: Answer, asked: Asked) -> SyncError:
         told = f"HTTP {answer.status}" + (f": {words}" if words else "")
         return _lost(f"PagerDuty answered {asked.doing} with {told}", asked)
     if answer.status == 429:
-        wait = reset_in(answer.headers)
+        wait = seconds_asked(answer.headers, ("ratelimit-reset", "Retry-After"))
         return RateLimitedError("PagerDuty asks for a pause (rate limit).", retry_after=wait)
     return _refusal(answer, words or f"HTTP {answer.status}", asked)
 

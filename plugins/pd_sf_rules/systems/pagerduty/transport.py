@@ -17,7 +17,7 @@ from pagerduty import RestApiV2Client
 from pd_sf_rules.connections import LOOPBACK_HOSTS
 from pd_sf_rules.model import ApiUsage
 from pd_sf_rules.systems.clock import ServerClock
-from pd_sf_rules.systems.pagerduty.allowance import reset_in
+from pd_sf_rules.systems.waiting import seconds_asked
 
 CONNECT_TIMEOUT = 10.0
 
@@ -111,7 +111,8 @@ class PagerDutySession(RestApiV2Client):
             return
         self._limit = (max(allowed - left, 0), allowed)
         if "ratelimit-reset" in response.headers:
-            self._limit_ends = time.monotonic() + reset_in(response.headers)
+            resets_in = seconds_asked(response.headers, ("ratelimit-reset",))
+            self._limit_ends = time.monotonic() + resets_in
 
 
 def _authorities(base_url: str) -> ssl.SSLContext:
