@@ -4,15 +4,18 @@ import asyncio
 import json
 import logging
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pd_sf_rules.cli.connecting import connect
 from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.errors import ConfigError, RefusedError, RetryableError
-from pd_sf_rules.ledger import Ledger
+from pd_sf_rules.ledger import Ledger, signals
+from pd_sf_rules.ledger.signals import Signal
 from pd_sf_rules.model import SALESFORCE
+from pd_sf_rules.pipeline.signals import unheard
+from pd_sf_rules.settings import load_integration
 from pd_sf_rules.systems.salesforce.client import SalesforceClient
 from pd_sf_rules.systems.salesforce.pubsub.endpoint import check_packages
 from pd_sf_rules.systems.salesforce.pubsub.line import Line
@@ -129,6 +132,23 @@ def test_an_answer_of_many_long_records(world: PipelineWorld) -> None:
             assert bell.rings
 
     asyncio.run(story())
+
+
+def test_a_long_pause_of_the_triggerer_is_no_silence(world: PipelineWorld) -> None:
+    """After an upgrade, or with a rule that is on again, health does not alert before the bus had time to speak."""
+    world.rules(PAGE_NEW)
+    world.settings(**ON)
+    long_ago = datetime.now(UTC) - timedelta(minutes=40)
+    with world.ledger.begin() as c:
+        signals.keep_signal(c, "default", Signal("Case", heard_at=long_ago))
+    assert len(list(unheard(world.ledger, load_integration("default")))) == 1
+
+    async def story() -> None:
+        async with listening(world):
+            pass
+
+    asyncio.run(story())
+    assert list(unheard(world.ledger, load_integration("default"))) == []
 
 
 def test_schemas_do_not_pile_up(world: PipelineWorld) -> None:

@@ -18,8 +18,8 @@ PREFIX = "signal:"
 class Signal:
     """One object's change events. `replay_id` is Salesforce's word for the place up to which they were heard.
 
-    `heard_at` is when the bus last said anything; `changed_at` when it last told a change; `broken_since` and `why`
-    tell a subscription that is not up. Instants are UTC.
+    `heard_at` is when the bus last said anything, or since when it is listened to again; `changed_at` when it last
+    told a change; `broken_since` and `why` tell a subscription that is not up. Instants are UTC.
     """
 
     object_name: str

@@ -143,6 +143,11 @@ class Subscription:
         except (SyncError, OSError) as error:
             _log.debug("The place of %s is not known: %s", self.object_name, error)
         self._kept = self._known
+        if (
+            self._known.heard_at is not None
+        ):  # the time in which nobody listened is not the bus's silence
+            self._known = replace(self._known, heard_at=datetime.now(UTC))
+            await asyncio.to_thread(self._keep, self._known)
 
     def _read(self) -> Signal:
         with self.open_ledger().read() as c:
