@@ -61,7 +61,7 @@ def test_what_a_breaker_holds_is_not_pending() -> None:
 
 
 def test_no_run_makes_a_large_lineage() -> None:
-    """XCom holds it: 5,000 actions of rules with names as long as files let them be stay below a quarter of a megabyte."""
+    """XCom holds it: 5,000 actions of rules with the longest names stay below a quarter of a megabyte."""
     name = "A rule whose name is a story. " * 1_000
     many = [
         Done(f"salesforce:default:500{n}", rule=name, ruleset=name, target=name)
