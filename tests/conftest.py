@@ -1,5 +1,6 @@
 """What holds for the whole suite: which tests share a worker, and that nobody's own `.env` reaches them."""
 
+import logging
 import os
 import zlib
 from functools import cache
@@ -10,6 +11,11 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 os.environ["PDSF_ENV_FILE"] = ""
+
+# A line for each request of a minute's polling hides why a test failed. A filter, because whoever sets logging up
+# anew (Airflow, uvicorn) sets level and handlers, and leaves filters alone.
+for _chatty in ("uvicorn.access", "httpx", "httpx2"):
+    logging.getLogger(_chatty).addFilter(lambda _: False)
 
 ROOT = Path(__file__).resolve().parents[1]
 
