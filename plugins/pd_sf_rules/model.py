@@ -92,7 +92,9 @@ class Event:
     linked_by: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True, unsafe_hash=True
+)  # not frozen: made by the thousand, and that takes half as long
 class ConditionTrace:
     """One condition as it was judged: `value` is the field's value, `old` its old value if one was known."""
 
@@ -105,7 +107,9 @@ class ConditionTrace:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True, unsafe_hash=True
+)  # not frozen: made by the thousand, and that takes half as long
 class Verdict:
     """What one rule said about one event. `reason` is one sentence: why it fired, or the first reason it did not."""
 

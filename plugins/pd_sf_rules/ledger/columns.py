@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, DateTime, Dialect, Integer, Text
@@ -79,10 +80,18 @@ def to_json(value: Any) -> str:
 
 
 def _likeness(value: Any) -> Any:
+    kind = value.__class__
+    parts = _parts(kind)
+    if parts:  # asked first: verdicts and their traces come by the thousand
+        return {name: getattr(value, name) for name in parts}
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, AbstractSet):
         return sorted(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {part.name: getattr(value, part.name) for part in fields(value)}
     raise TypeError(f"The ledger cannot store a {type(value).__name__} as JSON.")
+
+
+@lru_cache(maxsize=128)
+def _parts(kind: type) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields, () for any other class."""
+    return tuple(part.name for part in fields(kind)) if is_dataclass(kind) else ()

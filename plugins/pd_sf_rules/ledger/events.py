@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select, tuple_, update
 
-from pd_sf_rules.ledger.columns import as_json
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import IS_PENDING, actions, events, horizons
 from pd_sf_rules.model import Event, Source, Verdict
@@ -158,12 +157,11 @@ def mark_evaluated(
     judged = update(events).where(events.c.id == event.id)
     if not again:
         judged = judged.where(events.c.state == PENDING)
-    said = as_json(list(verdicts))
     done = c.execute(
         judged.values(
             payload=_payload(event),
-            verdicts=said,
-            matched=_matched(said),
+            verdicts=list(verdicts),
+            matched=_matched(verdicts),
             state=EVALUATED,
             run_id=run_id,
             evaluated_at=datetime.now(UTC),
@@ -172,9 +170,15 @@ def mark_evaluated(
     return done.first() is not None
 
 
-def _matched(verdicts: Iterable[Mapping[str, Any]]) -> str:
+def _matched(verdicts: Iterable[Verdict | Mapping[str, Any]]) -> str:
     """Name the rules that matched as `ruleset / rule`, one a line."""
-    names = [f"{one['ruleset']} / {one['rule']}" for one in verdicts if one["matched"]]
+    said = [
+        (one.ruleset, one.rule, one.matched)
+        if isinstance(one, Verdict)
+        else (one["ruleset"], one["rule"], one["matched"])
+        for one in verdicts
+    ]
+    names = [f"{ruleset} / {rule}" for ruleset, rule, matched in said if matched]
     return "\n".join(dict.fromkeys(names))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pd_sf_rules.model import PAGERDUTY, ConditionTrace, Event, Values
 from pd_sf_rules.rules.fields import FieldRef, FieldTypes, Side, event_value
-from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Judge, remark
+from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Judge, Remark, remarks
 from pd_sf_rules.rules.ruleset import Condition, Rule, Ruleset, When
 from pd_sf_rules.rules.values import Kind, blank
 
@@ -45,6 +45,7 @@ class Leaf:
     kind: Kind
     read: Read
     judge: Judge
+    remark: Remark
 
     def trace(self, subject: Subject) -> ConditionTrace:
         """Return the condition as judged, with the values it saw."""
@@ -57,7 +58,7 @@ class Leaf:
             value,
             None if old is UNKNOWN else old,
             self.judge(value, old),
-            remark(condition.operation, self.kind, condition.expected, value, old),
+            self.remark(value, old),
         )
 
 
@@ -152,7 +153,8 @@ def some(members: tuple[Holds, ...]) -> Holds:
 def _leaf(condition: Condition, object_name: str, types: FieldTypes) -> Leaf:
     kind = condition.ref.kind(object_name, types)
     judge = OPERATIONS[condition.operation].build(kind, condition.expected)
-    return Leaf(condition, kind, _reader(condition.ref), judge)
+    remark = remarks(condition.operation, kind, condition.expected)
+    return Leaf(condition, kind, _reader(condition.ref), judge, remark)
 
 
 def state_of(leaf: Leaf) -> Leaf:
@@ -160,7 +162,7 @@ def state_of(leaf: Leaf) -> Leaf:
     condition = leaf.condition
     asked = replace(condition, operation="is_blank" if blank(condition.expected) else "equals")
     judge = OPERATIONS[asked.operation].build(leaf.kind, asked.expected)
-    return Leaf(asked, leaf.kind, leaf.read, judge)
+    return replace(leaf, condition=asked, judge=judge)
 
 
 def _reader(ref: FieldRef) -> Read:

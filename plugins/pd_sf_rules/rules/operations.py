@@ -220,15 +220,30 @@ OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation i
 _NEGATIVE: Final = ("not_equals", "not_in", "not_contains", "not_matches", "is_blank", "excludes")
 
 
+Remark = Callable[[Any, Any], str]
+
+
 def remark(operation: str, kind: Kind, expected: Any, value: Any, old: Any) -> str:
     """Return what a reader should know about a judgement, "" where value and verdict say it all."""
+    return remarks(operation, kind, expected)(value, old)
+
+
+def remarks(operation: str, kind: Kind, expected: Any) -> Remark:
+    """Return the function of (value, old) that gives the remark on each judgement of a condition."""
     rule = OPERATIONS[operation]
-    if rule.needs_old and old is UNKNOWN:
-        return "no old value is known"
-    if blank(value) and rule.takes != "nothing" and not rule.needs_old:
-        return "the field is blank" + (
-            ", which this operation accepts" if operation in _NEGATIVE else ""
-        )
-    if rule.takes == "ordered" and values.comparable(kind, expected)(value) is None:
-        return "the value cannot be ordered"
-    return ""
+    if rule.needs_old:
+        return lambda _value, old: "no old value is known" if old is UNKNOWN else ""
+    if rule.takes == "nothing":
+        return lambda _value, _old: ""
+    accepted = ", which this operation accepts" if operation in _NEGATIVE else ""
+    of_blank = f"the field is blank{accepted}"
+    if rule.takes != "ordered":
+        return lambda value, _old: of_blank if blank(value) else ""
+    convert = values.comparable(kind, expected)
+
+    def of_ordered(value: Any, _old: Any) -> str:
+        if blank(value):
+            return of_blank
+        return "the value cannot be ordered" if convert(value) is None else ""
+
+    return of_ordered

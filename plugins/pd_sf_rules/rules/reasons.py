@@ -1,7 +1,6 @@
 """Why a rule did not match, in one sentence, from the traces of its conditions."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pd_sf_rules.model import ConditionTrace
@@ -21,36 +20,35 @@ def reason(when: When, traces: Sequence[ConditionTrace]) -> tuple[bool, str]:
     return (True, HOLDS) if against is None else (False, _told(against))
 
 
-@dataclass(frozen=True, slots=True)
-class _Against:
-    """What keeps a tree from holding: a condition, or what a `not` wraps; the first of `of` alternatives."""
-
-    about: ConditionTrace | When
-    of: int = 1
+_Against = tuple[ConditionTrace | When, int]
+"""What keeps a tree from holding: a condition, or what a `not` wraps; the first of so many alternatives."""
 
 
 def _judged(when: When, traces: Iterator[ConditionTrace]) -> _Against | None:
     """Return what keeps a tree from holding, None if it holds; consumes the traces of all its leaves."""
     if isinstance(when, Condition):
         trace = next(traces)
-        return None if trace.held else _Against(trace)
+        return None if trace.held else (trace, 1)
     judged = [_judged(member, traces) for member in when.members]
     if when.kind == "not":
-        return None if judged[0] else _Against(when.members[0])
+        return None if judged[0] else (when.members[0], 1)
     if when.kind == "all":
-        return next((each for each in judged if each), None)
+        for each in judged:
+            if each:
+                return each
+        return None
     first = judged[0]
-    return _Against(first.about, len(judged)) if first and all(judged) else None
+    return (first[0], len(judged)) if first and all(judged) else None
 
 
 def _told(against: _Against) -> str:
     """Return the sentence."""
-    about = against.about
+    about, alternatives = against
     if isinstance(about, ConditionTrace):
         said = _sentence(about)
     else:
         said = f"What stands under 'not' holds ({_summary(about)})."
-    return said + (f" Nor does any other of {against.of}." if against.of > 1 else "")
+    return said + (f" Nor does any other of {alternatives}." if alternatives > 1 else "")
 
 
 def _sentence(trace: ConditionTrace) -> str:
