@@ -17,6 +17,7 @@ from pd_sf_rules.triggers.doorbell import NOTES, NOTHING, RULES
 from pd_sf_rules.triggers.poll import Poll
 from tests.airflow.test_triggers import Ear, listening
 from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld, rule
+from tests.own_loop import run_in_own_loop
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
@@ -54,7 +55,7 @@ def play(
             await ear.hear(1)
             await story(ear)
 
-    asyncio.run(told())
+    run_in_own_loop(told())
 
 
 async def subscribed(world: PipelineWorld, object_name: str = "Case", streams: int = 1) -> None:
@@ -205,4 +206,4 @@ def test_the_triggers_of_an_account_share_one_subscription(watched: PipelineWorl
             assert watched.sandbox.pubsub.listening["Case"] == 1
         await subscribed(watched, "Case", 0)
 
-    asyncio.run(told())
+    run_in_own_loop(told())

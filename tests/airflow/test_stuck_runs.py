@@ -10,6 +10,7 @@ from pd_sf_rules import notifications
 from pd_sf_rules.errors import RetryableError
 from pd_sf_rules.hooks.runs import ledger_of_process
 from tests.integration.pipeline_world import PipelineWorld
+from tests.own_loop import run_in_own_loop
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
@@ -46,7 +47,7 @@ def test_runs_that_wait_for_one_another_page_once(alerting: PipelineWorld) -> No
         behind = [missed("queued", run=f"r{number}") for number in range(2, 5)]
         return list(await asyncio.gather(missed(), *behind))
 
-    assert sorted(asyncio.run(together())) == ["alert sent", *["the alert is open already"] * 3]
+    assert sorted(run_in_own_loop(together())) == ["alert sent", *["the alert is open already"] * 3]
     (event,) = sent(alerting)
     assert (event["event_action"], event["dedup_key"]) == ("trigger", f"pdsf/{DAG}")
     assert f"{DAG}: run r" in event["payload"]["summary"]
@@ -61,7 +62,7 @@ def test_who_has_ended_or_waits_its_turn_pages_nobody(
     alerting: PipelineWorld, state: str, run_type: str
 ) -> None:
     """A run that ended meanwhile was told of already, and a backfill's many runs take their time."""
-    assert asyncio.run(missed(state, run_type)).startswith("nothing to tell")
+    assert run_in_own_loop(missed(state, run_type)).startswith("nothing to tell")
     assert sent(alerting) == []
 
 
@@ -69,6 +70,6 @@ def test_an_alert_that_was_not_sent_is_not_taken_for_open(alerting: PipelineWorl
     """An Events API that is down is Airflow's to see as a failed callback, and the next deadline tries again."""
     fault = alerting.fault("server_error", "pagerduty", "POST", "/v2/enqueue", times=None)
     with pytest.raises(RetryableError, match="could not be sent"):
-        asyncio.run(missed())
+        run_in_own_loop(missed())
     alerting.sandbox.faults.remove(fault)
-    assert asyncio.run(missed()) == "alert sent"
+    assert run_in_own_loop(missed()) == "alert sent"

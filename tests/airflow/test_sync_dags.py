@@ -225,11 +225,18 @@ def test_sensors_wait_in_the_triggerer(world: SyncWorld) -> None:
     eventually(lambda: states(world, run_id)["in_vain"] == "failed", "the third to give up")
     assert both.items() <= states(world, run_id).items()
     world.sides.case("A quiet one", Priority="Low")
-    eventually(lambda: states(world, run_id)["for_salesforce"] == "success", "the first to succeed")
+    ended(world, run_id, "for_salesforce")
     assert states(world, run_id)["for_pagerduty"] == "deferred"
     world.sides.ana().create_incident("Checkout", "Somebody rings")
-    eventually(lambda: states(world, run_id)["for_pagerduty"] == "success", "the second to succeed")
+    ended(world, run_id, "for_pagerduty")
     assert world.airflow.xcom("waiting", run_id, "for_pagerduty")["system"] == "pagerduty"
+
+
+def ended(world: SyncWorld, run_id: str, task_id: str) -> None:
+    """Wait until a sensor has succeeded."""
+    eventually(lambda: states(world, run_id)[task_id] in {"success", "failed"}, f"{task_id} to end")
+    told = world.task_log("waiting", run_id, task_id)
+    assert states(world, run_id)[task_id] == "success", told
 
 
 def states(world: SyncWorld, run_id: str) -> dict[str, str | None]:

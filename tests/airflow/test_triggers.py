@@ -20,6 +20,7 @@ from pd_sf_rules.triggers.changes import (
 )
 from pd_sf_rules.triggers.doorbell import NOTES, RULES
 from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld
+from tests.own_loop import run_in_own_loop
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
@@ -136,7 +137,7 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
     async def play() -> None:
         await story()
 
-    asyncio.run(play())
+    run_in_own_loop(play())
 
 
 def test_each_hears_its_own_topic_once(watched: PipelineWorld) -> None:

@@ -21,6 +21,7 @@ from sandbox.pagerduty.state import LogEntryFaults
 from tests.airflow.test_triggers import Ear, listening
 from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld
 from tests.integration.webhook_endpoint import running_endpoint
+from tests.own_loop import run_in_own_loop
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
@@ -65,7 +66,7 @@ def play(
             await ear.hear(1)
             await story(ear)
 
-    asyncio.run(told())
+    run_in_own_loop(told())
 
 
 def test_a_webhook_is_looked_after_at_once(watched: PipelineWorld) -> None:
@@ -194,4 +195,4 @@ def test_without_webhooks_the_ledger_is_left_alone(watched: PipelineWorld) -> No
             await asyncio.to_thread(webhook, watched)
             await ear.hear(3)
 
-    asyncio.run(told())
+    run_in_own_loop(told())

@@ -34,6 +34,7 @@ from tests.integration.change_listening import (
 )
 from tests.integration.pipeline_world import PAGE_NEW, ROOT, PipelineWorld
 from tests.integration.salesforce_source import deploy, zipped
+from tests.own_loop import run_in_own_loop
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
@@ -57,7 +58,7 @@ def run(story: Awaitable[None]) -> None:
     async def told() -> None:
         await story
 
-    asyncio.run(told())
+    run_in_own_loop(told())
 
 
 def test_every_change_rings_and_the_place_is_kept(both_worlds: PipelineWorld) -> None:

@@ -26,6 +26,7 @@ from pd_sf_rules.triggers.poll import Poll
 from pd_sf_rules.triggers.subscription import Subscription
 from tests.integration.change_listening import PATIENT, Doorbell, kept, listening, streams
 from tests.integration.pipeline_world import PAGE, PAGE_NEW, PipelineWorld, rule
+from tests.own_loop import run_in_own_loop
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
@@ -77,7 +78,7 @@ def test_a_channel_that_another_login_replaces(
         await asyncio.gather(*tasks, return_exceptions=True)
         await line.close()
 
-    asyncio.run(story())
+    run_in_own_loop(story())
 
 
 def _connected() -> ConnectionSpec:
@@ -110,7 +111,7 @@ def test_a_subscription_that_broke_is_begun_again(
             await rings.close()
             poll.close()
 
-    asyncio.run(story())
+    run_in_own_loop(story())
     assert "changes of Case of integration 'default'" in caplog.text
     assert "ValueError" in caplog.text
 
@@ -131,7 +132,7 @@ def test_an_answer_of_many_long_records(world: PipelineWorld) -> None:
             await kept(world, lambda one: one.replay_id == last)
             assert bell.rings
 
-    asyncio.run(story())
+    run_in_own_loop(story())
 
 
 def test_a_long_pause_of_the_triggerer_is_no_silence(world: PipelineWorld) -> None:
@@ -147,7 +148,7 @@ def test_a_long_pause_of_the_triggerer_is_no_silence(world: PipelineWorld) -> No
         async with listening(world):
             pass
 
-    asyncio.run(story())
+    run_in_own_loop(story())
     assert list(unheard(world.ledger, load_integration("default"))) == []
 
 
@@ -169,7 +170,7 @@ def test_schemas_do_not_pile_up(world: PipelineWorld) -> None:
         await asyncio.gather(task, return_exceptions=True)
         await line.close()
 
-    asyncio.run(story())
+    run_in_own_loop(story())
     assert 0 < len(line._schemas) <= 64
     assert len(json.dumps(list(line._schemas.values()))) < 64 * 200
 
@@ -196,7 +197,7 @@ def test_a_refusal_after_a_cut_is_told(
         finally:
             await line.close()
 
-    asyncio.run(story())
+    run_in_own_loop(story())
 
 
 def test_packages_that_do_not_fit_leave_polling_alone(
@@ -223,7 +224,7 @@ def test_packages_that_do_not_fit_leave_polling_alone(
         await rings.close()
         poll.close()
 
-    asyncio.run(story())
+    run_in_own_loop(story())
     assert "Integration 'default': Salesforce's change events cannot use" in caplog.text
 
 
