@@ -245,11 +245,6 @@ def held_ids(
     return list(c.scalars(query.order_by(*place).limit(limit)))
 
 
-def storm_of(action: StoredAction) -> str:
-    """Return the name of the storm that holds an action."""
-    return action.storm or ""
-
-
 def held_beside(c: Connection, creations: Collection[StoredAction]) -> list[StoredAction]:
     """Return what is held of the same events and rules as these creations, in the order of their rules."""
     rules = {(one.event_id, one.ruleset, one.rule) for one in creations}
