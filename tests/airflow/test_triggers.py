@@ -19,13 +19,13 @@ from pd_sf_rules.triggers.changes import (
     SalesforceChangesTrigger,
 )
 from pd_sf_rules.triggers.doorbell import NOTES, RULES
+from tests.doorbell import PATIENT, Doorbell
 from tests.integration.pipeline_world import PAGE_NEW, PipelineWorld
 from tests.own_loop import run_in_own_loop
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
 POLL = 0.05
-PATIENT = 60.0
 
 
 @pytest.fixture
@@ -79,25 +79,13 @@ def test_who_shares_a_poll() -> None:
     assert SalesforceChangesTrigger(baseline={}).shared_stream_key() is None
 
 
-class Ear:
-    """Counts the rings of one trigger."""
-
-    def __init__(self) -> None:
-        self.rings = 0
-        self._heard = asyncio.Event()
+class Ear(Doorbell):
+    """Counts the events of a trigger."""
 
     async def listen(self, events: AsyncIterator[TriggerEvent]) -> None:
         """Count for ever."""
         async for _ in events:
-            self.rings += 1
-            self._heard.set()
-
-    async def hear(self, rings: int) -> None:
-        """Wait until it has rung so often."""
-        async with asyncio.timeout(PATIENT):
-            while self.rings < rings:
-                self._heard.clear()
-                await self._heard.wait()
+            self.ring()
 
 
 @asynccontextmanager

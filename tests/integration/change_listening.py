@@ -3,37 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 
 from pd_sf_rules.cli.connecting import connect
 from pd_sf_rules.ledger import Ledger, signals
 from pd_sf_rules.ledger.signals import Signal
 from pd_sf_rules.systems.salesforce.pubsub.line import Line
 from pd_sf_rules.triggers.subscription import Subscription
+from tests.doorbell import Doorbell
 from tests.integration.pipeline_world import PipelineWorld
 
 PATIENT = 20.0
-
-
-@dataclass
-class Doorbell:
-    """Counts rings."""
-
-    rings: int = 0
-    _heard: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def ring(self, _changed_at: datetime | None) -> None:
-        """Count one."""
-        self.rings += 1
-        self._heard.set()
-
-    async def hear(self, rings: int) -> None:
-        """Wait until it has rung so often."""
-        async with asyncio.timeout(PATIENT):
-            while self.rings < rings:
-                self._heard.clear()
-                await self._heard.wait()
 
 
 @asynccontextmanager

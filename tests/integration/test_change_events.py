@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,8 +23,8 @@ from pd_sf_rules.systems.salesforce.pubsub.line import Line
 from pd_sf_rules.triggers import subscription
 from pd_sf_rules.triggers.subscription import Subscription
 from tests.contract.salesforce_clients import log_in
+from tests.doorbell import Doorbell
 from tests.integration.change_listening import (
-    Doorbell,
     kept,
     known,
     listening,
@@ -52,15 +51,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription, "KEPT_EVERY", timedelta(0))
 
 
-def run(story: Awaitable[None]) -> None:
-    """Play one story."""
-
-    async def told() -> None:
-        await story
-
-    run_in_own_loop(told())
-
-
 def test_every_change_rings_and_the_place_is_kept(both_worlds: PipelineWorld) -> None:
     """On SQLite and PostgreSQL; the ledger then knows the place and that all is well."""
     world = both_worlds
@@ -76,7 +66,7 @@ def test_every_change_rings_and_the_place_is_kept(both_worlds: PipelineWorld) ->
             assert later.changed_at is not None
             assert (later.broken_since, later.why) == (None, "")
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def test_a_restart_takes_up_where_it_ended(world: PipelineWorld) -> None:
@@ -99,7 +89,7 @@ def test_a_restart_takes_up_where_it_ended(world: PipelineWorld) -> None:
             assert bell.rings == 0
         assert subscribed_with(world) == ["LATEST", "CUSTOM", "CUSTOM"]
 
-    run(story())
+    run_in_own_loop(story())
 
 
 @pytest.mark.parametrize("place", ["expired", "nonsense"])
@@ -124,7 +114,7 @@ def test_a_place_that_is_not_known_any_more(world: PipelineWorld, place: str) ->
             await kept(world, lambda one: one.broken_since is None)
         assert subscribed_with(world) == ["LATEST", "CUSTOM", "LATEST"]
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def test_what_happened_before_the_first_subscription_stood_is_looked_for(
@@ -145,7 +135,7 @@ def test_what_happened_before_the_first_subscription_stood_is_looked_for(
             await asyncio.sleep(0.3)
             assert bell.rings == 1
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def test_the_source_selects_cases(world: PipelineWorld) -> None:
@@ -170,7 +160,7 @@ def test_the_source_selects_cases(world: PipelineWorld) -> None:
             assert world.sandbox.salesforce.org.settings.captured == ["Case"]
             assert [one.entity for one in world.sandbox.pubsub.events] == ["Case"]
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def test_gaps_ring_like_changes(world: PipelineWorld) -> None:
@@ -183,7 +173,7 @@ def test_gaps_ring_like_changes(world: PipelineWorld) -> None:
             await asyncio.to_thread(world.sandbox.pubsub.overflow, "Case")
             await bell.hear(2)
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def test_it_outlasts_a_service_that_is_away(world: PipelineWorld) -> None:
@@ -202,7 +192,7 @@ def test_it_outlasts_a_service_that_is_away(world: PipelineWorld) -> None:
             await kept(world, lambda one: one.broken_since is None)
         assert subscribed_with(world) == ["LATEST", *["CUSTOM"] * 5]
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def test_a_session_that_ended_is_renewed(world: PipelineWorld) -> None:
@@ -219,7 +209,7 @@ def test_a_session_that_ended_is_renewed(world: PipelineWorld) -> None:
             await bell.hear(2)
             assert logins(world) - before == 1
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def logins(world: PipelineWorld) -> int:
@@ -245,7 +235,7 @@ def test_a_connection_that_is_wrong_is_read_again(
             await asyncio.to_thread(world.case)
             await bell.hear(1)
 
-    run(story())
+    run_in_own_loop(story())
 
 
 @pytest.mark.parametrize(
@@ -275,7 +265,7 @@ def test_events_that_cannot_be_read_ring_too(world: PipelineWorld, schema: str) 
             await asyncio.to_thread(world.case)
             await bell.hear(3)
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def test_a_great_storm_is_taken_in(world: PipelineWorld) -> None:
@@ -289,7 +279,7 @@ def test_a_great_storm_is_taken_in(world: PipelineWorld) -> None:
             last = world.sandbox.pubsub.events[-1].replay_id
             await kept(world, lambda one: one.replay_id == last)
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def test_the_event_loop_is_never_held_up(world: PipelineWorld) -> None:
@@ -317,7 +307,7 @@ def test_the_event_loop_is_never_held_up(world: PipelineWorld) -> None:
         await asyncio.gather(task, return_exceptions=True)
         await line.close()
 
-    run(story())
+    run_in_own_loop(story())
     assert {what for what, _ in used} == {"login", "ledger"}
     assert threading.get_ident() not in {thread for _, thread in used}
 
@@ -339,7 +329,7 @@ def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch, world: Pipeline
         finally:
             await line.close()
 
-    run(story())
+    run_in_own_loop(story())
 
 
 def checked(world: PipelineWorld) -> list[Check]:

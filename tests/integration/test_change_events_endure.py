@@ -24,7 +24,8 @@ from pd_sf_rules.triggers.change_rings import ChangeRings
 from pd_sf_rules.triggers.doorbell import NOTHING, RULES
 from pd_sf_rules.triggers.poll import Poll
 from pd_sf_rules.triggers.subscription import Subscription
-from tests.integration.change_listening import PATIENT, Doorbell, kept, listening, streams
+from tests.doorbell import Doorbell
+from tests.integration.change_listening import PATIENT, kept, listening, streams
 from tests.integration.pipeline_world import PAGE, PAGE_NEW, PipelineWorld, rule
 from tests.own_loop import run_in_own_loop
 
