@@ -1,4 +1,4 @@
-"""A folder with one ruleset, one integration and a ledger, named in this process's environment."""
+"""A folder with one ruleset, one integration and a ledger, named in this process's environment; a rule to put there."""
 
 import os
 import tempfile
@@ -8,6 +8,18 @@ from pathlib import Path
 from unittest.mock import patch
 
 from sandbox.world import World
+
+ESCALATE = """
+version: 1
+name: Escalations
+enabled: true
+rules:
+  - name: Escalate
+    object: Case
+    run_on: salesforce
+    when: { field: Case.Priority, operation: equals, value: High }
+    actions: [{ update_record: { fields: { Status: Escalated } } }]
+"""
 
 
 @contextmanager

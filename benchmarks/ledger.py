@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from benchmarks.here import home_of
+from benchmarks.here import ESCALATE, home_of
 from benchmarks.table import Line, show
 from pd_sf_rules.ledger import Ledger, maintenance, open_ledger
 from pd_sf_rules.pipeline.opening import open_run
@@ -38,17 +38,6 @@ ROUNDS = 5
 CHANGES = 200
 SLOWEST = 8
 PRUNED = 10_000
-RULES = """
-version: 1
-name: Growth
-enabled: true
-rules:
-  - name: Escalate
-    object: Case
-    run_on: salesforce
-    when: { field: Case.Priority, operation: equals, value: High }
-    actions: [{ update_record: { fields: { Status: Escalated } } }]
-"""
 
 
 def measure(many: int = LONG) -> list[Line]:
@@ -106,7 +95,7 @@ def _passes(group: str, short: Ledger, long: Ledger) -> list[Line]:
 
 
 def _pass(ledger: Ledger) -> float:
-    with running_sandbox() as world, home_of(world, RULES):
+    with running_sandbox() as world, home_of(world, ESCALATE):
         _sync(ledger)
         for number in range(CHANGES):
             _case(world, number)

@@ -11,22 +11,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.here import home_of
+from benchmarks.here import ESCALATE, home_of
 from benchmarks.table import Line, show
 from sandbox.running import running_sandbox
 
 FEW, MANY = 2_000, 20_000
-RULES = """
-version: 1
-name: Memory
-enabled: true
-rules:
-  - name: Page
-    object: Case
-    run_on: salesforce
-    when: { field: Case.Priority, operation: equals, value: High }
-    actions: [{ update_record: { fields: { Status: Escalated } } }]
-"""
 PASS = """
 import sys
 from pathlib import Path
@@ -60,7 +49,7 @@ def measure(many: int = MANY) -> list[Line]:
 
 
 def _measured(cases: int) -> Pass:
-    with running_sandbox() as world, home_of(world, RULES):
+    with running_sandbox() as world, home_of(world, ESCALATE):
         _sync()
         fields = {"Status": "New", "Origin": "Web"}
         for number in range(cases):

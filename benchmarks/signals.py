@@ -1,13 +1,10 @@
 """How long a change in Salesforce takes to ring the waiting trigger; the poll itself looks once a minute."""
 
 import asyncio
-import os
 import statistics
-import tempfile
 import time
-from pathlib import Path
-from unittest.mock import patch
 
+from benchmarks.here import ESCALATE, home_of
 from benchmarks.table import Line
 from sandbox.running import running_sandbox
 from sandbox.world import World
@@ -15,39 +12,14 @@ from sandbox.world import World
 ROUNDS = 20
 POLL_SECONDS = 60.0
 APART_SECONDS = 1.1  # a storm is one look a second: these are no storm
+SETTINGS = "name: default\nsignals: {salesforce: pubsub}\n"
 GROUP = "change events, on loopback; times one look by REST"
-RULES = """
-version: 1
-name: Signals
-enabled: true
-rules:
-  - name: Escalate
-    object: Case
-    run_on: salesforce
-    when: { field: Case.Priority, operation: equals, value: High }
-    actions: [{ update_record: { fields: { Status: Escalated } } }]
-"""
 
 
 def measure() -> list[Line]:
     """Return the milliseconds from a commit in Salesforce to the trigger's event, beside those of one look."""
-    with running_sandbox() as world, tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        for name, text in {
-            "rulesets/a.yaml": RULES,
-            "integrations/default.yaml": "name: default\nsignals: {salesforce: pubsub}\n",
-        }.items():
-            (home / name).parent.mkdir()
-            (home / name).write_text(text)
-        variables = {
-            "PDSF_RULESETS_DIR": str(home / "rulesets"),
-            "PDSF_INTEGRATIONS_DIR": str(home / "integrations"),
-            "PDSF_LEDGER_URL": f"sqlite:///{home}/ledger.db",
-            "AIRFLOW_HOME": str(home),
-            **world.connections,
-        }
-        with patch.dict(os.environ, variables):
-            look, rung = _look(), sorted(asyncio.run(_rung(world)))
+    with running_sandbox() as world, home_of(world, ESCALATE, SETTINGS):
+        look, rung = _look(), sorted(asyncio.run(_rung(world)))
     median, late = statistics.median(rung), rung[-2]
     return [
         Line(GROUP, "one look", look, 1.0, "ms"),
