@@ -9,6 +9,8 @@ SEEDS ?=
 ARGS ?=
 # How many processes share the tests: those of Airflow mostly wait, so one more than there are cores.
 WORKERS ?= 3
+# Airflow is a dozen processes: where compiled modules are not kept, each compiles everything it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 CHECKED := plugins/pd_sf_rules plugins/pd_sf_rules_plugin.py embedded sandbox demo dags scripts tests benchmarks
 
