@@ -232,6 +232,16 @@ def test_sensors_wait_in_the_triggerer(world: SyncWorld) -> None:
     assert world.airflow.xcom("waiting", run_id, "for_pagerduty")["system"] == "pagerduty"
 
 
+def test_looks_end_just_before_the_triggerer_collects(world: SyncWorld) -> None:
+    """Both sides' polls know this Airflow's triggerer: half a second less for every page."""
+    log = world.airflow.home / "logs" / "triggerer.log"
+    known = {
+        f"Looks at {system} of integration 'default' end just before the triggerer collects events."
+        for system in ("salesforce", "pagerduty")
+    }
+    eventually(lambda: all(one in log.read_text() for one in known), "looks in time")
+
+
 def ended(world: SyncWorld, run_id: str, task_id: str) -> None:
     """Wait until a sensor has succeeded."""
     eventually(lambda: states(world, run_id)[task_id] in {"success", "failed"}, f"{task_id} to end")

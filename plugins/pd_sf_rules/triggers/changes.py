@@ -1,6 +1,7 @@
 """Triggers that ring when Salesforce or PagerDuty changed: for asset watchers and for deferred sensors."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +17,7 @@ from pd_sf_rules.pipeline.run import utc_now
 from pd_sf_rules.settings import load_integration
 from pd_sf_rules.triggers.change_rings import ChangeRings
 from pd_sf_rules.triggers.doorbell import RULES, Topics
+from pd_sf_rules.triggers.handover import Handover
 from pd_sf_rules.triggers.poll import Poll
 from pd_sf_rules.triggers.rings import Rings
 
@@ -85,6 +87,7 @@ class ChangesTrigger(BaseEventTrigger):
         if baseline is not None:
             poll.remember(baseline)
         rings = _rings(poll, ledger) if ledger else None
+        handover = Handover(f"{poll.system} of integration '{poll.integration}'")
         # A thread of its own: one account that never answers must not use up those that all accounts share.
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"look at {poll.integration}")
         look = partial(asyncio.get_running_loop().run_in_executor, thread, poll.look)
@@ -92,14 +95,18 @@ class ChangesTrigger(BaseEventTrigger):
             if isinstance(rings, Rings):
                 await asyncio.to_thread(rings.listen)
             while True:
+                began = time.monotonic()
                 seen = await look()
+                handover.looked(time.monotonic() - began)
                 if seen is not None:
                     yield seen
                 pause = poll.pause(float(kwargs["poll_seconds"]))
-                if rings is None or poll.failures:  # a side in trouble is not asked more often
+                if poll.failures:  # a side in trouble is not asked more often
                     await asyncio.sleep(pause)
+                elif rings is None:
+                    await asyncio.sleep(handover.pause(pause))
                 else:
-                    await rings.pause(pause, found=bool(seen))
+                    await rings.pause(handover.pause(pause), found=bool(seen))
         finally:
             poll.close()
             thread.shutdown(wait=False, cancel_futures=True)
