@@ -96,13 +96,23 @@ class ActionMachine(RuleBasedStateMachine):
             one.sent_in_claim = False
             one.lease_until = later(self.at + LEASE)
 
-    @rule(name=ids, owner=owners)
-    def send(self, name: str, owner: str) -> None:
-        """Only the owner of the claim may send."""
+    @rule(name=ids, owner=owners, seconds=st.sampled_from([0, 10, 40]))
+    def send(self, name: str, owner: str, seconds: int) -> None:
+        """Only the owner of the claim may send, and has it for so many seconds at least from then on."""
         with self.ledger.begin() as c:
-            may = actions.mark_sent(c, self.real[name], request=1, now=self.now, owner=owner)
+            may = actions.mark_sent(
+                c,
+                self.real[name],
+                request=1,
+                now=self.now,
+                owner=owner,
+                lease_seconds=seconds,
+            )
         one = self.model[name]
         assert may == (one.state == "claimed" and one.owner == owner)
+        if may:
+            assert one.lease_until is not None
+            one.lease_until = max(one.lease_until, later(self.at + seconds))
         one.sent = one.sent or may
         one.sent_in_claim = one.sent_in_claim or may
 

@@ -1,11 +1,12 @@
 """Every attempt at an action, with what went out and what came back."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select
+from sqlalchemy import ColumnElement, Connection, Insert, bindparam, insert, select
 
 from pd_sf_rules.ledger.inserts import chunks
 from pd_sf_rules.ledger.tables import actions, attempts
@@ -37,16 +38,34 @@ class Attempt(Ended):
     sent_at: datetime | None
 
 
+_TOLD = tuple(part.name for part in fields(Ended))
+
+
 def keep_attempt(
-    c: Connection, which: ColumnElement[bool], ended: Ended, *, terse: bool = False
+    c: Connection,
+    which: ColumnElement[bool],
+    names: Mapping[str, str],
+    ended: Ended,
+    *,
+    terse: bool = False,
 ) -> None:
-    """Write down how the attempt at the action that fits `which` ended; `terse` without request and answer."""
-    told = asdict(replace(ended, answer=None) if terse else ended)
-    parts = [bindparam(name, value, attempts.c[name].type) for name, value in told.items()]
+    """Write down how the attempt at the action that fits `which` ended; `terse` without request and answer.
+
+    `which` is one of few, and holds parameters: `names` are their values.
+    """
+    told: dict[str, Any] = {f"told_{name}": getattr(ended, name) for name in _TOLD}
+    if terse:
+        told["told_answer"] = None
+    c.execute(_keeping(which, terse=terse), {**told, **names})
+
+
+@cache
+def _keeping(which: ColumnElement[bool], *, terse: bool) -> Insert:
+    parts = [bindparam(f"told_{name}", type_=attempts.c[name].type) for name in _TOLD]
     kept = () if terse else ("request",)
     copied = ("attempt", "sent_at", "integration", "ruleset", "rule", *kept)
     row = select(actions.c.id, *(actions.c[name] for name in copied), *parts).where(which)
-    c.execute(insert(attempts).from_select(["action_id", *copied, *told], row))
+    return insert(attempts).from_select(["action_id", *copied, *_TOLD], row)
 
 
 def attempts_of(c: Connection, action_ids: Iterable[str]) -> dict[str, list[Attempt]]:

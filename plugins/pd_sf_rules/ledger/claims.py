@@ -7,9 +7,20 @@ pending ──claim──► claimed ──mark_sent──► claimed, sent ─�
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, case, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Update,
+    and_,
+    bindparam,
+    case,
+    or_,
+    select,
+    update,
+)
 
 from pd_sf_rules.ledger.attempts import Ended, keep_attempt
 from pd_sf_rules.ledger.inserts import chunks
@@ -19,6 +30,20 @@ Outcome = Literal["applied", "skipped", "failed", "pending"]
 
 FINAL = ("applied", "skipped")
 UNCERTAIN = "uncertain"
+
+# Put together once: that takes longer than all else there is to a statement that each action needs.
+_NAMED = actions.c.id == bindparam("action_id")
+_IS_OWNERS = and_(actions.c.state == "claimed", actions.c.claimed_by == bindparam("owner"))
+_COUNTS = and_(_NAMED, actions.c.state.not_in(FINAL))
+_COUNTS_FOR_OWNER = and_(_COUNTS, _IS_OWNERS)
+_PROGRESS = update(actions).where(_NAMED)
+_ENDS = bindparam("ends", type_=actions.c.lease_until.type)
+_SENT = (
+    update(actions)
+    .where(_NAMED, actions.c.state == "claimed")
+    .values(lease_until=case((actions.c.lease_until < _ENDS, _ENDS), else_=actions.c.lease_until))
+)
+_SENT_BY_OWNER = _SENT.where(_IS_OWNERS)
 
 
 def claim(
@@ -70,19 +95,11 @@ def mark_sent(
     The claim lasts for another `lease_seconds` at least: nobody takes an action over while its request is under way.
     False, and then nothing may be sent, when the action is not claimed any more or `owner`'s lease was taken over.
     """
-    statement = update(actions).where(actions.c.id == action_id, actions.c.state == "claimed")
-    if owner is not None:
-        statement = statement.where(actions.c.claimed_by == owner)
-    ends = now + timedelta(seconds=lease_seconds)
-    lease = case((actions.c.lease_until < ends, ends), else_=actions.c.lease_until)
-    return bool(
-        _changed(
-            c,
-            statement.values(
-                sent_at=now, sent_in_claim=True, request=request, lease_until=lease, updated_at=now
-            ),
-        )
-    )
+    written = {"sent_at": now, "sent_in_claim": True, "request": request, "updated_at": now}
+    names = {"action_id": action_id, "ends": now + timedelta(seconds=lease_seconds)}
+    if owner is None:
+        return c.execute(_SENT, names | written).rowcount > 0
+    return c.execute(_SENT_BY_OWNER, names | written | {"owner": owner}).rowcount > 0
 
 
 def record_outcome(  # noqa: PLR0913  an outcome has these parts
@@ -110,12 +127,11 @@ def record_outcome(  # noqa: PLR0913  an outcome has these parts
     "uncertain". An attempt that broke off before it sent anything leaves the doubt of an earlier one as it was.
     The attempt is kept with its answer (see attempts.py); a `terse` one, of a final outcome, without its bodies.
     """
-    counts = and_(actions.c.id == action_id, actions.c.state.not_in(FINAL))
+    counts, names = _COUNTS, {"action_id": action_id}
     if owner is not None and state not in FINAL:
-        counts = and_(counts, actions.c.state == "claimed", actions.c.claimed_by == owner)
+        counts, names = _COUNTS_FOR_OWNER, {"action_id": action_id, "owner": owner}
     ended = Ended(state, message, error_kind, target, answer, run_id, now)
-    keep_attempt(c, counts, ended, terse=terse)
-    statement = update(actions).where(counts)
+    keep_attempt(c, counts, names, ended, terse=terse)
     values: dict[str, Any] = {
         "state": state,
         "message": message,
@@ -130,20 +146,29 @@ def record_outcome(  # noqa: PLR0913  an outcome has these parts
         settled = False
     if settled or (settled is None and state in FINAL):
         values["sent_at"] = None
-    elif settled is None:
-        values["sent_at"] = case((actions.c.sent_in_claim, None), else_=actions.c.sent_at)
     if terse:
         values |= {"request": None, "answer": None}
     if target is not None:
         values["target"] = target
     if run_id is not None:
         values["run_id"] = run_id
-    return bool(_changed(c, statement.values(values)))
+    answers = settled is None and state not in FINAL
+    return c.execute(_concluding(counts, answers=answers), values | names).rowcount > 0
+
+
+@cache
+def _concluding(counts: ColumnElement[bool], *, answers: bool) -> Update:
+    """Return the update of those that count; `answers` ends the doubt of those that sent in this claim."""
+    statement = update(actions).where(counts)
+    if answers:
+        known = case((actions.c.sent_in_claim, None), else_=actions.c.sent_at)
+        statement = statement.values(sent_at=known)
+    return statement
 
 
 def note_progress(c: Connection, action_id: str, *, answer: Any) -> None:
     """Keep which parts of a claimed action are done, so that its next attempt goes on behind them."""
-    c.execute(update(actions).where(actions.c.id == action_id).values(answer=answer))
+    c.execute(_PROGRESS, {"action_id": action_id, "answer": answer})
 
 
 def replan(

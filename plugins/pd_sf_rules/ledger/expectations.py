@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Insert, delete, select, update
 
-from pd_sf_rules.ledger.inserts import chunks, insert
+from pd_sf_rules.ledger.inserts import chunks, insert_in
 from pd_sf_rules.ledger.tables import OPEN_EXPECTATIONS, expectations
 from pd_sf_rules.model import Source
 
@@ -39,12 +40,6 @@ def expect(
     """Await the effects of an action; awaiting the same effect of it again only renews value and time."""
     if not effects:
         return
-    statement = insert(c, expectations)
-    statement = statement.on_conflict_do_update(
-        index_elements=["action_id", "system", "target_id", "effect"],
-        index_where=OPEN_EXPECTATIONS,
-        set_={"value": statement.excluded.value, "expected_at": statement.excluded.expected_at},
-    )
     rows = [
         {
             "integration": integration,
@@ -57,7 +52,17 @@ def expect(
         }
         for effect, value in effects.items()
     ]
-    c.execute(statement, rows)
+    c.execute(_awaiting(c.dialect.name), rows)
+
+
+@cache
+def _awaiting(dialect: str) -> Insert:
+    statement = insert_in(dialect, expectations)
+    return statement.on_conflict_do_update(
+        index_elements=["action_id", "system", "target_id", "effect"],
+        index_where=OPEN_EXPECTATIONS,
+        set_={"value": statement.excluded.value, "expected_at": statement.excluded.expected_at},
+    )
 
 
 def open_expectations(

@@ -11,9 +11,12 @@ CHUNK = 500  # SQLite takes 32,766 variables in one statement at best, 999 in ol
 
 def insert(c: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An INSERT that knows ON CONFLICT, in the dialect of `c`."""
-    if c.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+    return insert_in(c.dialect.name, table)
+
+
+def insert_in(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """The same in a dialect by name, for statements that are put together once and kept."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def chunks(ids: Iterable[str]) -> Iterator[list[str]]:

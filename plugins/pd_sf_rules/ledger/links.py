@@ -1,38 +1,35 @@
 """Which record and which incident belong together."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, Row, or_, select, tuple_, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from pd_sf_rules.ledger.columns import plain
-from pd_sf_rules.ledger.inserts import chunks, insert
+from pd_sf_rules.ledger.inserts import chunks, insert_in
 from pd_sf_rules.ledger.tables import links
 from pd_sf_rules.model import Link
 
 
 def add_link(c: Connection, link: Link) -> bool:
     """Join a record and an incident; False when they are joined already. A removed link comes back to life."""
-    fresh = {
-        "ruleset": link.ruleset,
-        "created_at": link.created_at,
-        "removed_at": None,
-    }
-    statement = insert(c, links).values(
-        integration=link.integration,
-        object=link.object,
-        record_id=link.record_id,
-        incident_id=link.incident_id,
-        **fresh,
-    )
-    statement = statement.on_conflict_do_update(
+    row = {**asdict(link), "removed_at": None}
+    return c.execute(_adding(c.dialect.name), row).first() is not None
+
+
+@cache
+def _adding(dialect: str) -> ReturningInsert[tuple[str]]:
+    statement = insert_in(dialect, links)
+    fresh = {name: statement.excluded[name] for name in ("ruleset", "created_at", "removed_at")}
+    return statement.on_conflict_do_update(
         index_elements=["integration", "object", "record_id", "incident_id"],
         set_=fresh,
         where=links.c.removed_at.is_not(None),
-    )
-    return c.execute(statement.returning(links.c.record_id)).first() is not None
+    ).returning(links.c.record_id)
 
 
 def links_of_records(

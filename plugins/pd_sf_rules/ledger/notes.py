@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from typing import Literal
 
 from sqlalchemy import Connection, select
+from sqlalchemy.sql.dml import ReturningInsert
 
-from pd_sf_rules.ledger.inserts import chunks, insert
+from pd_sf_rules.ledger.inserts import chunks, insert_in
 from pd_sf_rules.ledger.tables import notes
 from pd_sf_rules.model import SALESFORCE, Source
 
@@ -29,8 +31,12 @@ class KnownNote:
 
 def add_note(c: Connection, note: KnownNote) -> bool:
     """Remember a note; False when its id is known in that system already (nothing is changed then)."""
-    statement = insert(c, notes).values(**asdict(note)).on_conflict_do_nothing()
-    return c.execute(statement.returning(notes.c.note_id)).first() is not None
+    return c.execute(_adding(c.dialect.name), asdict(note)).first() is not None
+
+
+@cache
+def _adding(dialect: str) -> ReturningInsert[tuple[str]]:
+    return insert_in(dialect, notes).on_conflict_do_nothing().returning(notes.c.note_id)
 
 
 def known_notes(c: Connection, integration: str, system: Source, ids: Iterable[str]) -> set[str]:

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, or_, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from pd_sf_rules.ledger.columns import to_json
-from pd_sf_rules.ledger.inserts import chunks, insert
+from pd_sf_rules.ledger.inserts import chunks, insert_in
 from pd_sf_rules.ledger.tables import snapshots
 from pd_sf_rules.model import Source, Values
 
@@ -142,17 +144,14 @@ def merge_snapshot(
 
 
 def _insert(c: Connection, name: tuple[str, str, str, str], values: Mapping[str, Any]) -> bool:
-    integration, system, object_name, target_id = name
-    statement = insert(c, snapshots).values(
-        integration=integration,
-        system=system,
-        object=object_name,
-        target_id=target_id,
-        version=1,
-        **values,
-    )
-    statement = statement.on_conflict_do_nothing()
-    return c.execute(statement.returning(snapshots.c.version)).first() is not None
+    row = dict(zip(("integration", "system", "object", "target_id"), name, strict=True))
+    return c.execute(_adding(c.dialect.name), {**row, "version": 1, **values}).first() is not None
+
+
+@cache
+def _adding(dialect: str) -> ReturningInsert[tuple[int]]:
+    statement = insert_in(dialect, snapshots).on_conflict_do_nothing()
+    return statement.returning(snapshots.c.version)
 
 
 def _key(integration: str, system: str, object_name: str, target_id: str) -> ColumnElement[bool]:

@@ -56,7 +56,7 @@ def prepare(
 ) -> tuple[list[Task], list[tuple[StoredAction, SyncError]]]:
     """Return the tasks that are ready, and the actions that cannot be prepared with the error of each."""
     with run.ledger.read() as c:
-        found = {action.event_id: _event(c, action.event_id) for action in claimed}
+        found = _events(c, claimed)
         linked = _links(c, run, claimed, found)
     ready: list[Task] = []
     refused: list[tuple[StoredAction, SyncError]] = []
@@ -90,11 +90,12 @@ def our_fault(error: Exception) -> OurFaultError:
     return OurFaultError(f"This program stopped at a {kind}.", hint="The log has the details.")
 
 
-def _event(c: Connection, event_id: str) -> Event:
-    stored = events.get_event(c, event_id)
-    if stored is None:
-        raise LookupError(f"The ledger holds an action of the unknown event {event_id}.")
-    return stored
+def _events(c: Connection, claimed: Sequence[StoredAction]) -> dict[str, Event]:
+    wanted = {action.event_id for action in claimed}
+    found = events.get_events(c, wanted)
+    if unknown := sorted(wanted - found.keys()):
+        raise LookupError(f"The ledger holds an action of the unknown event {unknown[0]}.")
+    return found
 
 
 def _links(
