@@ -1,8 +1,9 @@
 """From a change to its effect on the other side, beside what Airflow itself needs from a change to a task.
 
 One embedded Airflow (SQLite, LocalExecutor) runs the sync DAGs between the simulated services and, in turns with
-them, a DAG whose only task does nothing. All watchers look once a second. A change comes at a random moment between
-two looks, all parts of that second alike, and only when every run before it has ended.
+them, a DAG whose only task does nothing. The watchers of the sync look once a second, the other's a little oftener.
+A change comes at a random moment between two looks, all parts of that second alike, and only when every run before
+it has ended.
 """
 
 import contextlib
@@ -31,6 +32,9 @@ LAST_ROUNDS = 4
 """In the last rounds the way back is on, too: each page's own log entry then starts a run, which takes a while."""
 
 POLL_SECONDS = 1.0
+FLOOR_POLL_SECONDS = 26 / 27 * POLL_SECONDS
+"""So that its looks meet every moment of the triggerer's second in turn, instead of keeping the one they began at."""
+
 LOOK_SECONDS = 0.004
 PATIENCE_SECONDS = 180.0
 PAGE, BACK, NOTHING = "salesforce_to_pagerduty", "pagerduty_to_salesforce", "floor"
@@ -215,7 +219,7 @@ def _running(folder: Path) -> Iterator[Bench]:
             "PDSF_INTEGRATIONS_DIR": str(folder / "integrations"),
             "FLOOR_ASKED": str(folder / "asked"),
             "FLOOR_ANSWERED": str(folder / "answered"),
-            "FLOOR_POLL_SECONDS": str(POLL_SECONDS),
+            "FLOOR_POLL_SECONDS": str(FLOOR_POLL_SECONDS),
             "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)]),
         }
         with running_airflow(
