@@ -112,6 +112,18 @@ def test_one_call_a_look(world: PipelineWorld, polling: Opener) -> None:
         assert world.sandbox.traffic.totals(system)["calls"] - before == 3
 
 
+def test_a_look_fills_no_log(polling: Opener) -> None:
+    """The line that the HTTP library writes for each request would be 86,400 a day in the triggerer's log."""
+    library = logging.getLogger("httpx2")
+    before = library.level
+    library.setLevel(logging.INFO)
+    try:
+        assert polling(PAGERDUTY).look() == NOTHING
+        assert not library.isEnabledFor(logging.INFO)
+    finally:
+        library.setLevel(before)
+
+
 def test_edited_rules_are_watched_from_the_next_look(world: PipelineWorld, polling: Opener) -> None:
     """A rule on another object needs no restart; a file that vanishes or breaks stops nothing."""
     poll = polling(SALESFORCE)

@@ -31,6 +31,9 @@ LONGEST_PAUSE_SECONDS = 300.0
 PATIENCE_SECONDS = 2.0
 """How long one look waits for a server that asks for a pause; the next look waits longer by itself."""
 
+_TELLS_EACH_REQUEST = "httpx2"
+"""The PagerDuty client's HTTP library: its line for every look would fill the triggerer's log."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -135,6 +138,7 @@ class Poll:
         spec = self.connect(conn_id)
         if self.system == SALESFORCE:
             return SalesforceClient(spec, patience=PATIENCE_SECONDS)
+        logging.getLogger(_TELLS_EACH_REQUEST).setLevel(logging.WARNING)
         return PagerDutyClient(spec, patience=PATIENCE_SECONDS)
 
     def _rang(self, integration: Integration) -> Topics:
