@@ -205,19 +205,43 @@ def test_trap_cursor_lists_are_not_used(world: World) -> None:
 
 
 def test_the_clock_is_the_servers(server: Scripted) -> None:
-    """Asked for before any call it costs one; afterwards the headers of every answer keep it."""
+    """Asked for before any call it costs one, which tells who we are as well; afterwards every answer keeps it."""
     client = scripted_pagerduty(server)
+    header = {"Date": "Wed, 01 Jan 2031 00:00:00 GMT"}
+    me = {"id": "PME", "email": client.from_email.upper()}
+    server.on("GET", "/users", Reply(200, {"users": [me]}, header))
+    ahead = datetime(2031, 1, 1, tzinfo=UTC)
+    assert timedelta(0) <= client.server_now() - ahead < timedelta(seconds=5)
+    assert client.server_now() > ahead
+    assert client.user_id() == "PME"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_the_clock_is_told_by_any_answer(server: Scripted, status: int) -> None:
+    """Who may not ask for users, or not now, still learns the time by one call; who we are is asked for when needed."""
+    client = scripted_pagerduty(server)
+    header = {"Date": "Wed, 01 Jan 2031 00:00:00 GMT"}
+    me = {"id": "PME", "email": client.from_email}
+    server.on("GET", "/users", Reply(status, {}, header), Reply(200, {"users": [me]}, header))
+    ahead = datetime(2031, 1, 1, tzinfo=UTC)
+    assert timedelta(0) <= client.server_now() - ahead < timedelta(seconds=5)
+    assert len(server.requests) == 1
+    assert client.user_id() == "PME"
+
+
+def test_without_an_address_the_newest_log_entry_tells_the_clock(server: Scripted) -> None:
+    """There is nobody to ask for then."""
+    client = PagerDutyClient(pagerduty_spec(server.url, from_email=""))
     header = {"Date": "Wed, 01 Jan 2031 00:00:00 GMT"}
     server.on("GET", "/log_entries", Reply(200, {"log_entries": []}, header))
     ahead = datetime(2031, 1, 1, tzinfo=UTC)
     assert timedelta(0) <= client.server_now() - ahead < timedelta(seconds=5)
-    assert client.server_now() > ahead
-    assert len(server.requests) == 1
 
 
 def test_without_a_date_header_this_machines_clock_does(server: Scripted) -> None:
     """A server that tells no time, even in an error, does not stop us."""
-    server.on("GET", "/log_entries", Reply(500, None, date=False))
+    server.on("GET", "/users", Reply(500, None, date=False))
     now = scripted_pagerduty(server).server_now()
     assert abs(now - datetime.now(UTC)) < timedelta(seconds=5)
 

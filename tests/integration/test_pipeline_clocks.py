@@ -172,7 +172,7 @@ def test_an_entry_does_not_wait_for_ever(world: PipelineWorld) -> None:
 
 @pytest.mark.parametrize(
     ("system", "answered"),
-    [("salesforce", 0), ("salesforce", 1), ("pagerduty", 1), ("pagerduty", 2)],
+    [("salesforce", 0), ("salesforce", 1), ("pagerduty", 0), ("pagerduty", 1)],
 )
 def test_a_first_start_that_breaks_off(world: PipelineWorld, system: str, answered: int) -> None:
     """What was there stays old and what comes counts from the first start on, though its looks failed."""

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from json import dumps, loads
@@ -133,9 +133,12 @@ class PagerDutyClient:
         return self._base_url
 
     def server_now(self) -> datetime:
-        """Return the server's UTC time by its own `Date` headers; asks once if nothing was asked yet."""
+        """Return the server's UTC time by its own `Date` headers; asks once if nothing was asked yet.
+
+        The question is who we are, which most passes have to ask anyway.
+        """
         if not self._session.clock.asked:
-            answer = self._send("GET", "log_entries", {"params": {"limit": 1}})
+            answer = self._ask_first()
             if answer.failure is not None:
                 raise error_of(answer, Asked(self.conn_id, "the time", write=False))
         return self._session.clock.now()
@@ -257,12 +260,26 @@ class PagerDutyClient:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return Answer(failure=error)
 
+    def _ask_first(self) -> Answer:
+        if not self.from_email:
+            return self._send("GET", "log_entries", {"params": {"limit": 1}})
+        query = {"query": self.from_email, "limit": PAGE_LIMIT, "offset": 0}
+        answer = self._ask("GET", "users", {"params": query})
+        told = answer.body.get("users") if answer.ok and isinstance(answer.body, Mapping) else None
+        if isinstance(told, list):
+            self._user_id = self._user_id or self._mine(told) or None
+        return answer
+
     def _ask_user_id(self) -> str:
+        pages = self.pages("users", "users", {"query": self.from_email}, doing="the users")
+        return next((found for page in pages if (found := self._mine(page))), "")
+
+    def _mine(self, users: Iterable[Any]) -> str:
+        """Return the id of the user with our address, "" where none of these has it."""
         wanted = self.from_email.lower()
-        for page in self.pages("users", "users", {"query": self.from_email}, doing="the users"):
-            for user in page:
-                if str(user.get("email") or "").lower() == wanted:
-                    return str(user.get("id") or "")
+        for user in users:
+            if isinstance(user, Mapping) and str(user.get("email") or "").lower() == wanted:
+                return str(user.get("id") or "")
         return ""
 
     def _without_secrets(self, answer: Answer) -> Answer:
