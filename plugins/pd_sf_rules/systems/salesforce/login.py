@@ -7,7 +7,6 @@ Flows, claims and error words: Salesforce Help "OAuth 2.0 JWT Bearer Flow for Se
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
@@ -16,12 +15,12 @@ from pd_sf_rules.connections import ConnectionSpec, checked_url
 from pd_sf_rules.errors import ConnectionConfigError, RateLimitedError, RetryableError
 from pd_sf_rules.masking import keep_secret
 from pd_sf_rules.systems.answers import Answer, Asked, answer_of, plain_words
+from pd_sf_rules.systems.salesforce.assertion import private_key, signed
 from pd_sf_rules.systems.salesforce.refusals import error_of
 from pd_sf_rules.systems.salesforce.transport import HardenedSession
 from pd_sf_rules.systems.waiting import READ_ATTEMPTS, pause_before, seconds_asked
 
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_ASSERTION_SECONDS = 170  # Salesforce documents three minutes; ten seconds for the way there
 _CLOCKS_AGREE = 60  # seconds by which the clocks may differ without harm to an assertion
 _PRODUCTION, _SANDBOX = "https://login.salesforce.com", "https://test.salesforce.com"
 
@@ -96,7 +95,7 @@ def log_in(spec: ConnectionSpec, session: HardenedSession, version: str) -> Gran
     cannot be reached or asks for a pause.
     """
     key = spec.text("consumer_key")
-    if key and _private_key(spec):
+    if key and private_key(spec):
         return _by_jwt(spec, session, key)
     key, secret = key or spec.text("client_id"), spec.text("consumer_secret")
     if key and secret:
@@ -136,7 +135,7 @@ def _by_jwt(spec: ConnectionSpec, session: HardenedSession, key: str) -> Grant:
 
 
 def _jwt_form(spec: ConnectionSpec, key: str, audience: str, now: float) -> dict[str, str]:
-    assertion = _assertion(spec, key, audience, now)
+    assertion = signed(spec, key, audience, now)
     keep_secret(assertion)
     return {"grant_type": _JWT_GRANT, "assertion": assertion}
 
@@ -150,49 +149,6 @@ def _audiences(spec: ConnectionSpec) -> tuple[str, ...]:
     if sandbox or ".sandbox." in host:
         return (_SANDBOX, login_url(spec))
     return (_PRODUCTION, login_url(spec))
-
-
-def _assertion(spec: ConnectionSpec, key: str, audience: str, now: float) -> str:
-    import jwt  # noqa: PLC0415 - brings cryptography, which only a login needs
-
-    claims = {
-        "iss": key,
-        "sub": spec.login,
-        "aud": audience,
-        "exp": int(now) + _ASSERTION_SECONDS,
-    }
-    try:
-        return jwt.encode(claims, _private_key(spec), algorithm="RS256")
-    except (ValueError, TypeError, jwt.PyJWTError):
-        # The library's words may quote the key, so they are left out.
-        raise ConnectionConfigError(
-            spec.conn_id,
-            "is not an unencrypted RSA private key in PEM form.",
-            field=_key_field(spec),
-            hint="It starts with '-----BEGIN PRIVATE KEY-----'; line breaks may be written as \\n.",
-        ) from None
-
-
-def _key_field(spec: ConnectionSpec) -> str:
-    return "private_key" if spec.text("private_key") else "private_key_file_path"
-
-
-def _private_key(spec: ConnectionSpec) -> str:
-    text = spec.text("private_key")
-    path = spec.text("private_key_file_path")
-    if text or not path:
-        return text.replace("\\n", "\n")
-    try:
-        kept = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConnectionConfigError(
-            spec.conn_id,
-            f"'{path}' cannot be read ({type(error).__name__}).",
-            field="private_key_file_path",
-            hint="Give a PEM file that the Airflow workers can read.",
-        ) from None
-    keep_secret(kept)
-    return kept
 
 
 def _ask(spec: ConnectionSpec, session: HardenedSession, form: Mapping[str, str]) -> Answer:
