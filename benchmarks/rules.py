@@ -1,6 +1,7 @@
 """How fast events meet the rules, beside other engines on the same events with the same answers.
 
-Events come in pages as the pipeline reads them: parsed just before, never seen before, the first pages only warm up.
+Events come in pages as the pipeline reads them: parsed just before, for each engine anew, and the first pages only
+warm up.
 """
 
 import gc
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from benchmarks.engines import EVERYBODY, Numbers, contender, peers
 from benchmarks.table import Line
@@ -50,7 +52,7 @@ def _at_size(load: Workload, group: str) -> list[Line]:
             runs[name] = contender(load, prepare)
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for page in _pages(load):
-        answers = {name: _timed(run, page, taken[name]) for name, run in runs.items()}
+        answers = {name: _timed(run, page(), taken[name]) for name, run in runs.items()}
         expected = next(iter(answers.values()))
         for name, answer in answers.items():
             if answer != expected:
@@ -65,14 +67,18 @@ def _at_size(load: Workload, group: str) -> list[Line]:
     return [*lines, *(Line(group, what, spent, spent / base[1]) for what, spent in told)]
 
 
-def _pages(load: Workload) -> Iterator[list[Event]]:
-    """Yield the events page by page, each parsed from text when it is its turn."""
+def _pages(load: Workload) -> Iterator[Callable[[], list[Event]]]:
+    """Yield how to make the events of each page anew, parsed from text: nobody finds them warm from another."""
     events = load.events()
     texts = [json.dumps([event.record, event.old]) for event in events]
-    for first in range(0, len(events), PAGE):
+
+    def parsed(first: int) -> list[Event]:
         page = zip(events[first : first + PAGE], texts[first : first + PAGE], strict=True)
-        parsed = ((event, json.loads(text)) for event, text in page)
-        yield [replace(event, record=now, old=old) for event, (now, old) in parsed]
+        values = ((event, json.loads(text)) for event, text in page)
+        return [replace(event, record=now, old=old) for event, (now, old) in values]
+
+    for first in range(0, len(events), PAGE):
+        yield partial(parsed, first)
 
 
 def _ours(compiled: CompiledRules, load: Workload) -> Run:
@@ -81,7 +87,7 @@ def _ours(compiled: CompiledRules, load: Workload) -> Run:
     def run(events: Sequence[Event]) -> list[Numbers]:
         return [
             [number[rule.name] for _, rule in matches] if matches else ()
-            for matches in (compiled.evaluate(event).matches for event in events)
+            for matches in compiled.evaluate_all(events).matches
         ]
 
     return run
@@ -106,7 +112,7 @@ def _explained(compiled: CompiledRules, load: Workload) -> tuple[float, float]:
     Then those of an event as the pipeline judges it at log level `info`: matched, every rule's verdict made, and
     written as the JSON that goes into the ledger.
     """
-    page = next(_pages(load))
+    page = next(_pages(load))()
     explaining = writing = 0.0
     made = events = 0
     for event in page:

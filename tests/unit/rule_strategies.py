@@ -87,7 +87,8 @@ RULESETS = st.builds(
     mode=st.sampled_from(["live", "live", "shadow"]),
     rules=st.lists(RULES, max_size=4).map(tuple),
 )
-RECORDS = st.dictionaries(st.sampled_from(PATHS), VALUES)
+LISTS = st.sampled_from([["x"], ["x", "y"], [1], [True], []])
+RECORDS = st.dictionaries(st.sampled_from(PATHS), st.one_of(VALUES, VALUES, LISTS))
 INCIDENTS = st.dictionaries(st.sampled_from(["status", "type"]), VALUES)
 EVENTS = st.builds(
     Event,

@@ -53,14 +53,18 @@ def judge(run: Run, rulebook: Rulebook, pending: Sequence[Event]) -> list[Judged
         pairs = _pairs(c, run, pending)
     records = _linked_records(run, rulebook, pending, pairs)
     incidents = _linked_incidents(run, rulebook, pending, pairs)
-    judged = []
+    completed: list[Event] = []
+    linked: list[Mapping[str, Values]] = []
     for bare in pending:
-        linked = pairs.get(bare.id, [])
-        of_event = {link.object: records.get(link.record_id, {}) for link in reversed(linked)}
-        event = _completed(bare, linked, incidents, of_event)
-        outcome = rulebook.compiled.evaluate(event, of_event)
-        judged.append(Judged(event, outcome.verdicts, plan(event, outcome.matches)))
-    return judged
+        links_of = pairs.get(bare.id, [])
+        of_event = {link.object: records.get(link.record_id, {}) for link in reversed(links_of)}
+        completed.append(_completed(bare, links_of, incidents, of_event))
+        linked.append(of_event)
+    said = rulebook.compiled.evaluate_all(completed, linked)
+    return [
+        Judged(event, said[at].verdicts, plan(event, said.matches[at]))
+        for at, event in enumerate(completed)
+    ]
 
 
 def _write(c: Connection, run: Run, judged: Iterable[Judged]) -> None:

@@ -1,11 +1,12 @@
 """A rule's condition tree as closures, and what they judge."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from pd_sf_rules.model import PAGERDUTY, ConditionTrace, Event, Values
+from pd_sf_rules.rules.direct import direct
 from pd_sf_rules.rules.fields import FieldRef, FieldTypes, Side, event_value
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Judge, Remark, remarks
 from pd_sf_rules.rules.ruleset import Condition, Rule, Ruleset, When
@@ -31,6 +32,18 @@ def subject_of(event: Event, linked: Mapping[str, Values], object_name: str) -> 
     own = event.record if event.object == object_name else _NOTHING
     record = linked.get(object_name, own)
     return record, _NOTHING, event.incident, event.old_incident, event, _NOTHING
+
+
+def subjects_of(
+    events: Sequence[Event], linked: Sequence[Mapping[str, Values]], object_name: str
+) -> list[Subject]:
+    """Return the same for events of one side, each with its linked records (none at all: no event has any)."""
+    if events[0].source != PAGERDUTY:  # spelled out: a call for each costs as much again
+        return [
+            (event.record, event.old, event.incident, _NOTHING, event, _NOTHING) for event in events
+        ]
+    pairs = zip(events, linked or [_NOTHING] * len(events), strict=True)
+    return [subject_of(event, records, object_name) for event, records in pairs]
 
 
 Holds = Callable[[Subject], bool]
@@ -176,7 +189,6 @@ def _reader(ref: FieldRef) -> Read:
 def _test(leaf: Leaf) -> Holds:
     """Return the test of one condition."""
     read, judge, ref = leaf.read, leaf.judge, leaf.condition.ref
-    if OPERATIONS[leaf.condition.operation].needs_old or ref.side == "event":
+    if ref.side == "event":
         return lambda subject: judge(*read(subject))
-    path, now = ref.path, PLACE[ref.side]
-    return lambda subject: judge(subject[now].get(path), UNKNOWN)  # the earlier value is not asked
+    return direct(leaf.condition, leaf.kind, judge, PLACE[ref.side])

@@ -19,32 +19,66 @@ from pd_sf_rules.rules.reasons import reason
 from pd_sf_rules.rules.ruleset import Rule, Ruleset
 
 Bucket = tuple[str, Source, str | None]
+Matches = Sequence[tuple[Ruleset, Rule]]
 _NOTHING: Values = MappingProxyType({})
+
+
+class Evaluations:
+    """What the rules said about each of many events. `matches` are the rules that matched, in order, for each."""
+
+    __slots__ = ("_buckets", "_events", "_linked", "matches")
+
+    def __init__(self, events: Sequence[Event], linked: Sequence[Mapping[str, Values]]) -> None:
+        self.matches: list[Matches] = [()] * len(events)
+        self._buckets: list[BucketIndex | None] = [None] * len(events)
+        self._events = events
+        self._linked = linked
+
+    def __getitem__(self, at: int) -> "Evaluation":
+        """Return what they said about the event of that place."""
+        return Evaluation(
+            self.matches[at],
+            self._buckets[at],
+            self._events[at],
+            self._linked[at] if self._linked else _NOTHING,
+        )
+
+    def judge(self, bucket: BucketIndex, places: Sequence[int]) -> None:
+        """Judge the events of these places by the rules of a bucket."""
+        events = [self._events[at] for at in places]
+        linked = [self._linked[at] for at in places] if self._linked else ()
+        for at, fitting in zip(places, bucket.fitting(events, linked), strict=True):
+            self._buckets[at] = bucket
+            if fitting:
+                acting = fitting if bucket.free else _acting(fitting, self._events[at])
+                self.matches[at] = [(each.ruleset, each.rule) for each in acting]
 
 
 class Evaluation:
     """What the rules said about one event. `matches` are the rules that matched, in order."""
 
-    __slots__ = ("_asked", "_verdicts", "matches")
+    __slots__ = ("_bucket", "_event", "_linked", "_verdicts", "matches")
 
     def __init__(
         self,
-        matches: tuple[tuple[Ruleset, Rule], ...],
-        asked: tuple[Sequence[CompiledRule], Event, Mapping[str, Values]] | None,
+        matches: Matches,
+        bucket: BucketIndex | None,
+        event: Event,
+        linked: Mapping[str, Values],
     ) -> None:
         self.matches = matches
-        self._asked = asked
+        self._bucket = bucket
+        self._event = event
+        self._linked = linked
         self._verdicts: tuple[Verdict, ...] | None = None
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """A verdict for every rule considered, in order, with each of its conditions; made when first read."""
         if self._verdicts is None:
-            self._verdicts = tuple(_verdicts(*self._asked)) if self._asked else ()
+            rules = self._bucket.rules if self._bucket else ()
+            self._verdicts = tuple(_verdicts(rules, self._event, self._linked))
         return self._verdicts
-
-
-_OF_NO_RULE = Evaluation((), None)
 
 
 class _Stops:
@@ -77,16 +111,23 @@ class CompiledRules:
         `linked[object]` holds the values of the record of that object that a PagerDuty event's incident is linked
         to; what is missing there is blank.
         """
-        about = None if event.source == PAGERDUTY else event.object
-        bucket = self.buckets.get((event.integration, event.source, about))
-        if bucket is None:
-            return _OF_NO_RULE
-        fitting = bucket.fitting(event, linked)
-        if not fitting:
-            return Evaluation((), (bucket.rules, event, linked))
-        acting = fitting if bucket.free else _acting(fitting, event)
-        matches = tuple([(each.ruleset, each.rule) for each in acting])
-        return Evaluation(matches, (bucket.rules, event, linked))
+        return self.evaluate_all([event], [linked])[0]
+
+    def evaluate_all(
+        self, events: Sequence[Event], linked: Sequence[Mapping[str, Values]] = ()
+    ) -> Evaluations:
+        """Judge many events, each with the records it is linked to: several times as fast as one by one."""
+        found = Evaluations(events, linked)
+        places: dict[Bucket, list[int]] = {key: [] for key in self.buckets}
+        for at, event in enumerate(events):
+            about = None if event.source == PAGERDUTY else event.object
+            held = places.get((event.integration, event.source, about))
+            if held is not None:
+                held.append(at)
+        for key, held in places.items():
+            if held:
+                found.judge(self.buckets[key], held)
+        return found
 
     def objects(self) -> frozenset[str]:
         """Return the objects that rules with run_on: salesforce watch."""

@@ -17,7 +17,7 @@ from pd_sf_rules.rules.compiled import (
     Part,
     Subject,
     some,
-    subject_of,
+    subjects_of,
 )
 from pd_sf_rules.rules.fields import FieldRef
 from pd_sf_rules.rules.operations import OPERATIONS, Takes
@@ -92,15 +92,26 @@ class BucketIndex:
             for (about, place), held in tests.items()
         ]
 
-    def fitting(self, event: Event, linked: Mapping[str, Values]) -> list[CompiledRule]:
-        """Return the rules whose conditions hold, in order."""
-        subjects = [subject_of(event, linked, name) for name in self._objects]
-        mask = self._everybody
+    def fitting(
+        self, events: Sequence[Event], linked: Sequence[Mapping[str, Values]]
+    ) -> list[list[CompiledRule]]:
+        """Return for each event the rules whose conditions hold, in order; `linked` are the records of each.
+
+        Events are judged field by field: a table is at hand when the next event needs it.
+        """
+        subjects = [subjects_of(events, linked, name) for name in self._objects]
+        masks = [self._everybody] * len(events)
         for about, place, tables in self._sides:
-            subject = subjects[about]
-            mask = tables.survivors(mask, subject[place], subject[place + 1])
-        candidates = (mask ^ self._turned) | (mask & self._open)
-        return self._confirmed(candidates, mask, subjects) if candidates else []
+            seen = subjects[about]
+            nows = [subject[place] for subject in seen]
+            masks = tables.survivors(masks, nows, [subject[place + 1] for subject in seen])
+        turned, is_open = self._turned, self._open
+        return [
+            self._confirmed(candidates, mask, seen)
+            if (candidates := (mask ^ turned) | (mask & is_open))
+            else []
+            for mask, seen in zip(masks, zip(*subjects, strict=True), strict=True)
+        ]
 
     def _confirmed(
         self, candidates: int, mask: int, subjects: Sequence[Subject]

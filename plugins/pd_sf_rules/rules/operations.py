@@ -149,7 +149,8 @@ def _changed(kind: Kind, _expected: Any) -> Judge:
     def judge(value: Any, old: Any) -> bool:
         if old is UNKNOWN:
             return False
-        if blank(value) or blank(old):
+        plain = value.__class__ is str and old.__class__ is str and value and old
+        if not plain and (blank(value) or blank(old)):
             return blank(value) != blank(old)
         return bool(key(value) != key(old))
 

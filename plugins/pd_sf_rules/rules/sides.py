@@ -5,7 +5,8 @@ The loops over the fields run inside Python's own functions where they can; that
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from operator import and_, getitem, itemgetter, or_
+from itertools import chain, compress, count
+from operator import and_, itemgetter, ne, or_
 from typing import Any
 
 from pd_sf_rules.model import Values
@@ -13,7 +14,7 @@ from pd_sf_rules.rules.fields import event_value
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN
 from pd_sf_rules.rules.tables import ChangeTable, LevelTable, Test
 
-Read = Callable[[Any], Sequence[Any]]
+Take = Callable[[Any], tuple[Any, ...]]
 
 
 class SideTables:
@@ -38,44 +39,93 @@ class SideTables:
             for at, path in enumerate(paths)
             if path not in cheap and (table := levels.get(path)) is not None
         ]
-        self._changes = [
-            (path, table.bits, table.unchanged, table)
-            for path, table in ((path, changes[path]) for path in moving)
-        ]
+        self._changes = [(path, changes[path].bits, changes[path]) for path in moving]
         self._changing = reduce(or_, (table.bits for table in changes.values()), 0)
         self._unchanged = reduce(and_, (table.unchanged for table in changes.values()), everybody)
-        self._read = (_event_reader if of_event else _reader)(paths)
+        self._everybody = everybody
+        self._remembered: dict[tuple[int, ...], int] = {}
+        self._paths = paths
+        self._take = _event_taker(paths) if of_event else _taker(paths)
+        self._take_old = _taker(moving)
         first = paths.index(moving[0]) if moving else 0
         self._moving = slice(first, first + len(moving))
 
-    def survivors(self, mask: int, now: Any, before: Values) -> int:
-        """Return what these values leave of a mask; dear tables are asked only about rules that are left."""
-        values = self._read(now)
-        try:
-            mask = reduce(and_, map(getitem, self._cheap, values), mask)
-        except TypeError:  # a list, which no dict can hold
-            for table, value in zip(self._cheap, values, strict=False):
-                mask &= table.mask(value)
-        if mask & self._changing:
-            if before:
-                mask = self._changed(mask, values[self._moving], before)
-            else:
-                mask &= self._unchanged
+    def survivors(
+        self, masks: list[int], nows: Sequence[Any], befores: Sequence[Values]
+    ) -> list[int]:
+        """Return what the values of each event leave of its mask; dear tables are asked only where it matters."""
+        rows = self._rows(nows)
+        for table, column in zip(self._cheap, zip(*rows, strict=True), strict=False):
+            try:
+                masks = list(map(and_, masks, map(table.__getitem__, column)))
+            except TypeError:  # a list, which no dict can hold
+                masks = list(map(and_, masks, map(table.mask, column)))
+        if self._changes:
+            masks = self._changed(masks, [row[self._moving] for row in rows], befores)
         for at, bits, table in self._dear:
-            if mask & bits:
-                mask &= table.judged(values[at])
+            judged = table.judged
+            masks = [
+                mask & judged(row[at]) if mask & bits else mask
+                for mask, row in zip(masks, rows, strict=True)
+            ]
+        return masks
+
+    def _rows(self, nows: Sequence[Any]) -> list[Sequence[Any]]:
+        """Return the values of each event, in the order of the paths; what is missing is None."""
+        try:
+            return list(map(self._take, nows))
+        except KeyError:
+            return [[values.get(path) for path in self._paths] for values in nows]
+
+    def _changed(
+        self, masks: list[int], rows: Sequence[Sequence[Any]], befores: Sequence[Values]
+    ) -> list[int]:
+        """Return the masks of the rules that survive how the values changed; an old one may not be known."""
+        exact = _EXACT.issuperset(map(type, chain.from_iterable(rows)))
+        changing, unchanged, take_old = self._changing, self._unchanged, self._take_old
+        found = masks.copy()
+        for at, mask in enumerate(masks):
+            if not mask & changing:
+                continue
+            before = befores[at]
+            if not before:
+                found[at] = mask & unchanged
+                continue
+            now = rows[at]
+            try:
+                old = take_old(before)
+            except KeyError:
+                old = tuple([before.get(path, UNKNOWN) for path, *_ in self._changes])
+            differs = tuple(compress(count(), map(ne if exact else _differ, now, old)))
+            left = mask & (self._same_but(differs) if differs else unchanged)
+            for place in differs:
+                _, bits, table = self._changes[place]
+                if left & bits:
+                    left &= table.survivors(now[place], old[place])
+            found[at] = left
+        return found
+
+    def _same_but(self, differs: tuple[int, ...]) -> int:
+        """Return the mask of the rules that survive that all other fields are as they were."""
+        mask = self._remembered.get(differs)
+        if mask is None:
+            same = (table for at, (_, _, table) in enumerate(self._changes) if at not in differs)
+            mask = reduce(and_, (table.unchanged for table in same), self._everybody)
+            if len(self._remembered) < _REMEMBERED:
+                self._remembered[differs] = mask
         return mask
 
-    def _changed(self, mask: int, values: Sequence[Any], before: Values) -> int:
-        """Return the mask of the rules that survive how the values changed; an old one may not be known."""
-        old_of = before.get
-        for (path, bits, unchanged, table), value in zip(self._changes, values, strict=True):
-            if mask & bits:
-                old = old_of(path, UNKNOWN)
-                same = (old == value and old.__class__ is value.__class__) or old is UNKNOWN
-                mask &= unchanged if same else table.survivors(value, old)
-        return mask
 
+def _differ(value: Any, old: Any) -> bool:
+    """Tell whether values are not surely the same: Python takes 1 for true, also within a list."""
+    kind = value.__class__
+    return kind is not old.__class__ or kind is list or bool(value != old)
+
+
+_EXACT = frozenset({str, type(None)})
+"""Types of which a value equals only its like."""
+
+_REMEMBERED = 512
 
 _STRETCH = {(True, False): 0, (True, True): 1, (False, True): 2, (False, False): 3}
 """Fields in this order, by (cheap, changing), have the cheap ones in one stretch, and the changing ones."""
@@ -85,22 +135,13 @@ def _on_change(test: Test) -> bool:
     return OPERATIONS[test.leaf.condition.operation].needs_old
 
 
-def _reader(paths: Sequence[str]) -> Read:
-    """Return how the values of these paths are read, in order; what is missing is None."""
-    if len(paths) < 2:
-        return lambda values: [values.get(path) for path in paths]
-    take = itemgetter(*paths)
-
-    def read(values: Values) -> Sequence[Any]:
-        try:
-            taken: Sequence[Any] = take(values)
-        except KeyError:
-            taken = [values.get(path) for path in paths]
-        return taken
-
-    return read
+def _taker(paths: Sequence[str]) -> Take:
+    """Return how the values of these paths are read, in order. Raises KeyError where one is missing."""
+    if len(paths) > 1:
+        return itemgetter(*paths)
+    return lambda values: tuple([values[path] for path in paths])
 
 
-def _event_reader(paths: Sequence[str]) -> Read:
+def _event_taker(paths: Sequence[str]) -> Take:
     """Return how these fields of an event itself are read."""
-    return lambda event: [event_value(event, path) for path in paths]
+    return lambda event: tuple([event_value(event, path) for path in paths])
