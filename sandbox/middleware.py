@@ -114,7 +114,9 @@ async def _deliver(
     strike: Strike | None, answer: _Answer, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Send the answer, or do to the connection what the fault says."""
-    if strike is None:
+    refused = answer.status is not None and answer.status >= 400
+    if strike is None or (refused and strike.kind in ("html_done", "empty_done")):
+        # A refused call took no effect: nothing answers it as if it had.
         await answer.send(send, answer.body)
         return
     if strike.kind in ("timeout_before", "timeout_after"):

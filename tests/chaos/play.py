@@ -8,6 +8,7 @@ from random import Random
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import Ledger
+from pd_sf_rules.pipeline.effects.sending import lease_seconds
 from pd_sf_rules.pipeline.opening import open_run
 from pd_sf_rules.pipeline.run import Direction, Run
 from pd_sf_rules.pipeline.sync import sync
@@ -156,7 +157,8 @@ class Play:
         self.story.append("--- calm")
         troubles.calm(self.sandbox)
         self.people.let_commit()
-        self.clock.pass_(125)  # leases of processes elsewhere end, late entries show
+        # The longest leases of processes elsewhere end, late entries show.
+        self.clock.pass_(lease_seconds(many=True) + 5)
         for _ in range(CALM_PASSES):
             before = self.sandbox.traffic.last_number()
             self._pass(self.steps.new_process())

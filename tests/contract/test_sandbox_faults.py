@@ -234,6 +234,17 @@ def test_a_write_that_took_effect_behind_a_strange_answer(
     assert "incident" not in answer.text
 
 
+@pytest.mark.parametrize("kind", ["html_done", "empty_done"])
+def test_a_refused_write_is_not_answered_as_done(
+    world: World, http: httpx.Client, kind: str
+) -> None:
+    """A call that took no effect keeps its own answer."""
+    world.faults.plan(kind, system="pagerduty", method="POST")
+    answer = http.post("/incidents", json={"incident": {}})
+    assert (answer.status_code, incidents(world)) == (400, 0)
+    assert "error" in answer.json()
+
+
 def test_an_answer_that_ends_in_the_middle(world: World, http: httpx.Client) -> None:
     """Fewer bytes come than were promised."""
     world.faults.plan("cut_off", system="pagerduty", method="POST")

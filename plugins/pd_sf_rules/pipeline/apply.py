@@ -20,6 +20,7 @@ from pd_sf_rules.pipeline.effects import (
     notes,
     records,
 )
+from pd_sf_rules.pipeline.effects.sending import lease_seconds
 from pd_sf_rules.pipeline.prepare import Task, our_fault, prepare
 from pd_sf_rules.pipeline.resting import Rests
 from pd_sf_rules.pipeline.rulebook import learn_watched
@@ -29,13 +30,9 @@ from pd_sf_rules.planning import kinds
 
 _log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 120
 WAVE = 1000
 SINGLES = 200
-"""Most actions claimed at once, and most of those that take a call each: a wave ends well within its lease.
-
-That of a larger wave is twice as long.
-"""
+"""Most actions claimed at once, and most of those that take a call each: its claims outlast a wave (sending.py)."""
 
 RELEASE_SECONDS = 20.0
 """How long a pass goes on with what a person let through, before the next looks for news."""
@@ -139,7 +136,7 @@ def _wave(chosen: Sequence[Waiting], most: int) -> list[Waiting]:
 def carry_out(run: Run, chosen: Sequence[Waiting]) -> int:
     """Claim these actions and carry out those that nobody else took; return how many that were."""
     ids = [one.id for one in chosen]
-    lease = LEASE_SECONDS * (2 if len(ids) > SINGLES else 1)
+    lease = lease_seconds(many=len(ids) > SINGLES)
     with run.ledger.begin() as c:
         actions.hurry(c, ids)
         taken = actions.claim(c, ids, owner=owner(), now=utc_now(), lease_seconds=lease)

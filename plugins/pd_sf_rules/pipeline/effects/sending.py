@@ -17,18 +17,22 @@ from pd_sf_rules.planning.windows import CLOCK_DOUBT
 DOUBT_MARGIN = CLOCK_DOUBT
 """How exact the comparison of a stamp with this machine's clock is, generously."""
 
+LEASE_SECONDS = 120.0
+"""How long a claim lasts: longer than any answer takes, a fresh token's included."""
 
-ANSWER_SECONDS = 120.0
-"""How long a claim lasts at least from a request on: longer than any answer takes, a fresh token's included.
 
-Twice as long where calls for many follow each other.
-"""
+def lease_seconds(*, many: bool) -> float:
+    """Return how long a claim lasts from now on: twice as long where there is much in it that goes one by one."""
+    return LEASE_SECONDS * (2 if many else 1)
 
 
 def going_out(c: Connection, task: Task, request: Any) -> bool:
-    """Note that a request goes out; False when another process took the action over, and nothing may be sent."""
+    """Note that a request goes out; False when another process took the action over, and nothing may be sent.
+
+    The claim lasts anew from then on; of what shares a call, longer: several calls may follow each other.
+    """
     action = task.action
-    seconds = ANSWER_SECONDS * (2 if action.kind in MANY_IN_A_CALL else 1)
+    seconds = lease_seconds(many=action.kind in MANY_IN_A_CALL)
     return actions.mark_sent(
         c, action.id, request=request, now=utc_now(), owner=owner(), lease_seconds=seconds
     )
