@@ -6,6 +6,7 @@ import pytest
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger import Ledger, actions, events
+from pd_sf_rules.ledger.backlog import waits_of
 from pd_sf_rules.model import Action
 from tests.integration.ledger_rows import NOW, an_action, an_event, later, plan
 
@@ -94,6 +95,49 @@ def test_open_actions_are_those_that_still_need_something(ledger: Ledger) -> Non
     assert due == ["pending", "claimed", "failed"]
     assert shadow is not None
     assert shadow.state == "shadow"
+
+
+def test_open_actions_are_narrowed_and_told_without_their_bodies(ledger: Ledger) -> None:
+    """A record's or an incident's only, and without requests and answers, where thousands may be read."""
+    with ledger.begin() as c:
+        plan(c, "a")
+        actions.add_actions(
+            c, [an_action("b", record_id="500X"), an_action("i", record_id=None, incident_id="P1")]
+        )
+        actions.claim(c, ["a", "b"], owner="me", now=NOW, lease_seconds=60)
+        for one in ("a", "b"):
+            actions.mark_sent(c, one, request={"title": one}, now=NOW)
+            actions.record_outcome(
+                c, one, state="failed", now=NOW, message="no", answer={"done": [one]}
+            )
+    with ledger.read() as c:
+        mine = actions.open_actions(c, "default", about=("500X", {"P1", "P2"}), bodies=False)
+        full = actions.open_actions(c, "default", state="failed")
+    assert [(one.id, one.state, one.message) for one in mine] == [
+        ("b", "failed", "no"),
+        ("i", "pending", ""),
+    ]
+    assert [(one.request, one.answer) for one in mine] == [(None, None), (None, None)]
+    assert [one.request for one in full] == [{"title": "a"}, {"title": "b"}]
+
+
+def test_what_waits_is_counted(ledger: Ledger) -> None:
+    """How many, the oldest and the first that says why, without what waits for somebody or for its pair."""
+    with ledger.begin() as c:
+        plan(c, "a")
+        for at, one in enumerate(("b", "c", "d"), start=1):
+            ruleset = "resting" if one == "d" else "Critical cases"
+            actions.add_actions(c, [an_action(one, ruleset=ruleset)], now=later(-at))
+        actions.claim(c, ["b", "c"], owner="me", now=NOW, lease_seconds=60)
+        for one, kind in (("b", "transient"), ("c", "unlinked")):
+            actions.record_outcome(
+                c, one, state="pending", now=NOW, message=f"{one} is away", error_kind=kind
+            )
+    with ledger.read() as c:
+        waits = waits_of(c, "default", but={"unlinked"}, paused={"resting"})
+        none = waits_of(c, "other", but=set(), paused=set())
+    assert (waits.count, waits.oldest, waits.message) == (2, later(-1), "b is away")
+    assert (none.count, none.oldest, none.message) == (0, None, "")
 
 
 def test_actions_are_found_by_what_they_are_about(ledger: Ledger) -> None:

@@ -1,11 +1,11 @@
 """The outbox: planned actions and where each stands. Claiming and outcomes are in claims.py."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, null, or_, select
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger.claims import (
@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 INTERNAL = {"ordinal", "sent_in_claim"}
+BODIES = {"request", "answer"}
 OpenState = Literal["pending", "claimed", "failed"]
 OPEN_STATES: Mapping[OpenState | None, ColumnElement[bool]] = {
     None: IS_OPEN,
@@ -119,14 +120,25 @@ def open_actions(
     state: OpenState | None = None,
     error_kind: str | None = None,
     but: str | None = None,
+    about: tuple[str, Collection[str]] | None = None,
+    bodies: bool = True,
 ) -> list[StoredAction]:
     """Live actions that are pending, claimed or failed, in the order in which they are due to be done.
 
-    `state`, `error_kind` and `but` (an error kind to leave out) narrow it: thousands may wait for a person.
+    `state`, `error_kind`, `but` (an error kind to leave out) and `about` (a record, or any of the incidents) narrow
+    it: thousands may wait for a person. Without `bodies` their requests and answers are left out (None).
     """
     # The words of the smaller index where it will do: SQLite takes it for its own words only.
     of = OPEN_STATES[state]
-    query = select(actions).where(actions.c.integration == integration, of)
+    told = [
+        null().label(one.name) if one.name in BODIES and not bodies else one for one in actions.c
+    ]
+    query = select(*told).where(actions.c.integration == integration, of)
+    if about is not None:
+        record_id, incidents = about
+        query = query.where(
+            or_(actions.c.record_id == record_id, actions.c.incident_id.in_(sorted(incidents)))
+        )
     if error_kind is not None:
         query = query.where(actions.c.error_kind == error_kind)
     if but is not None:

@@ -1,12 +1,12 @@
 """How much waits, integration by integration: counted, not read."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
-from pd_sf_rules.ledger.tables import IS_OPEN, IS_PENDING, actions, events
+from pd_sf_rules.ledger.tables import IS_OPEN, IS_PENDING, IS_WAITING, actions, events
 
 SOURCES = ("salesforce", "pagerduty")
 """Both, so every event: SQLite takes the small index of pending events only when its next column is named too."""
@@ -46,3 +46,34 @@ def queue_of(c: Connection, integration: str) -> Queue:
     oldest = c.scalar(select(func.min(actions.c.event_occurred_at)).where(*mine))
     counts = {(row[0], row[1]): row[2] for row in rows}
     return Queue(waiting[0], waiting[1], counts, oldest, waiting[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Pending actions: how many, since when the oldest was planned, and the first message that one of them has."""
+
+    count: int
+    oldest: datetime | None
+    message: str
+
+
+def waits_of(
+    c: Connection, integration: str, *, but: Collection[str], paused: Collection[str]
+) -> Waits:
+    """Count what is pending of one integration, without the error kinds `but` and the rulesets `paused`."""
+    mine = and_(
+        actions.c.integration == integration,
+        IS_WAITING,
+        actions.c.error_kind.not_in(sorted(but)),
+        actions.c.ruleset.not_in(sorted(paused)),
+    )
+    count, oldest = c.execute(
+        select(func.count(), func.min(actions.c.created_at)).where(mine)
+    ).one()
+    said = (
+        select(actions.c.message)
+        .where(mine, actions.c.message != "")
+        .order_by(actions.c.event_occurred_at, actions.c.event_seq, actions.c.ordinal, actions.c.id)
+        .limit(1)
+    )
+    return Waits(count, oldest, c.scalar(said) or "")

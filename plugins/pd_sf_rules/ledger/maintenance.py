@@ -10,7 +10,15 @@ from pd_sf_rules.ledger.cursors import all_cursors
 from pd_sf_rules.ledger.database import Ledger
 from pd_sf_rules.ledger.migrating import revision
 from pd_sf_rules.ledger.pruning import prune, raise_horizon
-from pd_sf_rules.ledger.tables import IS_OPEN, IS_PENDING, actions, events, metadata
+from pd_sf_rules.ledger.tables import (
+    IS_HEARD,
+    IS_OPEN,
+    IS_PENDING,
+    IS_QUIET,
+    actions,
+    events,
+    metadata,
+)
 
 __all__ = ["damage", "prune", "raise_horizon", "stats"]
 
@@ -22,12 +30,14 @@ def stats(ledger: Ledger) -> dict[str, Any]:
     None), and `cursors` (position by "integration/stream").
     """
     with ledger.read() as c:
+        heard, pending = _count(c, events, IS_HEARD), _count(c, events, IS_PENDING)
         return {
             "database": ledger.name,
             "revision": revision(c),
             "bytes": _bytes(c),
             "rows": {table.name: _count(c, table) for table in metadata.sorted_tables},
-            "events": _by_state(c, events.c.state),
+            "events": _counted({"pending": pending, "evaluated": heard - pending})
+            | _by_state(c, events.c.state, IS_QUIET),
             "actions": _by_state(c, actions.c.state),
             "oldest_pending_event": _oldest(c, events.c.occurred_at, IS_PENDING),
             "oldest_open_action": _oldest(c, actions.c.event_occurred_at, IS_OPEN),
@@ -53,13 +63,17 @@ def damage(ledger: Ledger) -> list[str]:
     ]
 
 
-def _count(c: Connection, table: Table) -> int:
-    return c.execute(select(func.count()).select_from(table)).scalar_one()
+def _count(c: Connection, table: Table, *which: ColumnElement[bool]) -> int:
+    return c.execute(select(func.count()).select_from(table).where(*which)).scalar_one()
 
 
-def _by_state(c: Connection, state: Column[str]) -> dict[str, int]:
-    rows = c.execute(select(state, func.count()).group_by(state).order_by(state))
+def _by_state(c: Connection, state: Column[str], *which: ColumnElement[bool]) -> dict[str, int]:
+    rows = c.execute(select(state, func.count()).where(*which).group_by(state).order_by(state))
     return {row[0]: row[1] for row in rows}
+
+
+def _counted(states: dict[str, int]) -> dict[str, int]:
+    return {state: count for state, count in states.items() if count}
 
 
 def _oldest(c: Connection, column: Column[Any], condition: ColumnElement[bool]) -> str | None:

@@ -150,6 +150,23 @@ def get_waiting(c: Connection, ids: Iterable[str]) -> list[Waiting]:
     ]
 
 
+def to_try_again(c: Connection, integration: str, ids: Iterable[str], *, but: str) -> list[Waiting]:
+    """Those of the actions that are live, of that integration, and pending or failed, not by the error kind `but`."""
+    return [
+        Waiting(*row)
+        for chunk in chunks(ids)
+        for row in c.execute(
+            select(*_COLUMNS).where(
+                actions.c.id.in_(chunk),
+                plain(actions.c.integration) == integration,
+                actions.c.mode == "live",
+                actions.c.state.in_(("pending", "failed")),
+                actions.c.error_kind != but,
+            )
+        )
+    ]
+
+
 def claimants(c: Connection, integration: str) -> dict[str, list[str]]:
     """The ids of the claimed actions, by the process that claimed them."""
     rows = c.execute(

@@ -1,13 +1,15 @@
 """Is the sync well? Every finding is one sentence that says what is wrong and what to do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from pd_sf_rules.errors import SyncError
-from pd_sf_rules.ledger import Ledger, actions, pauses
-from pd_sf_rules.ledger.actions import StoredAction
+from pd_sf_rules.ledger import Ledger, pauses
+from pd_sf_rules.ledger.backlog import Waits, waits_of
 from pd_sf_rules.pipeline.budgets import budgets, shed
 from pd_sf_rules.pipeline.opening import open_run
 from pd_sf_rules.pipeline.outcomes import UNLINKED
@@ -51,9 +53,8 @@ def health(ledger: Ledger, integration: Integration, connect: Connect) -> Health
     with ledger.read() as c:
         resting = pauses.pauses_of(c, integration.name)
         allowances = budgets(c, integration.name)
-        waiting = actions.open_actions(c, integration.name, state="pending")
+        free = _free(c, integration, {one.ruleset for one in resting})
     short = shed(ledger, integration)
-    free = [one for one in waiting if not _rests(one, integration, [p.ruleset for p in resting])]
     findings = [
         *problems_of(state),
         *_files(ledger, integration),
@@ -130,18 +131,21 @@ def _files(ledger: Ledger, integration: Integration) -> Iterator[str]:
             yield f"{one.path} ({one.state}): {one.said}"
 
 
-def _rests(action: StoredAction, integration: Integration, resting: Sequence[str]) -> bool:
-    """Say whether an action waits because somebody wants it to, or for its pair."""
-    paused = integration.paused or pauses.is_paused(action.ruleset, resting)
-    return paused or action.error_kind == UNLINKED
+def _free(c: Connection, integration: Integration, paused: Collection[str]) -> Waits:
+    """Count what waits neither because somebody wants it to, nor for its pair."""
+    if integration.paused or pauses.EVERYTHING in paused:
+        return Waits(0, None, "")
+    return waits_of(c, integration.name, but={UNLINKED}, paused=paused)
 
 
-def _old(state: IntegrationState, free: Sequence[StoredAction]) -> Iterator[str]:
+def _old(state: IntegrationState, free: Waits) -> Iterator[str]:
     age = _age(free)
     if age > WAITS_LONG.total_seconds():
-        why = next((one.message for one in free if one.message), "")
         minutes = round(age / 60)
-        yield f"{state.name}: {len(free)} action(s) wait, the oldest for {minutes} minutes. {why}".strip()
+        yield (
+            f"{state.name}: {free.count} action(s) wait, the oldest for {minutes} minutes. "
+            f"{free.message}"
+        ).strip()
     since = state.queue.unjudged_since
     if since is not None and utc_now() - since > WAITS_LONG:
         yield (
@@ -150,10 +154,9 @@ def _old(state: IntegrationState, free: Sequence[StoredAction]) -> Iterator[str]
         )
 
 
-def _age(free: Sequence[StoredAction]) -> float:
+def _age(free: Waits) -> float:
     """Return how many seconds the oldest of these actions has waited, 0 where there are none."""
-    oldest = min((one.created_at for one in free), default=None)
-    return 0.0 if oldest is None else (utc_now() - oldest).total_seconds()
+    return 0.0 if free.oldest is None else (utc_now() - free.oldest).total_seconds()
 
 
 def _dangling(

@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from pd_sf_rules.errors import ConfigError, SyncError
-from pd_sf_rules.ledger import Ledger, actions, events, links
+from pd_sf_rules.ledger import Ledger, actions, events, links, waiting
 from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.ledger.events import StoredEvent
+from pd_sf_rules.ledger.inserts import chunks
 from pd_sf_rules.ledger.storms import HELD
+from pd_sf_rules.ledger.waiting import Waiting
 from pd_sf_rules.model import Action, Verdict, Window
 from pd_sf_rules.pipeline.apply import apply
 from pd_sf_rules.pipeline.evaluate import BATCH, judge
@@ -37,12 +39,12 @@ class Again:
 
 
 def failed_actions(ledger: Ledger, integration: str) -> list[StoredAction]:
-    """Return the actions of an integration that failed for good, in the order of their events.
+    """Return the actions of an integration that failed for good, in the order of their events, without bodies.
 
     What a breaker holds is not among them: a person decides about a storm as a whole.
     """
     with ledger.read() as c:
-        return actions.open_actions(c, integration, state="failed", but=HELD)
+        return actions.open_actions(c, integration, state="failed", but=HELD, bodies=False)
 
 
 def actions_to_replay(ledger: Ledger, ids: Iterable[str]) -> list[StoredAction]:
@@ -71,47 +73,37 @@ def actions_of_record(ledger: Ledger, integration: str, record_id: str) -> list[
     with ledger.read() as c:
         joined = links.links_of_records(c, integration, [record_id]).get(record_id, [])
         incidents = {link.incident_id for link in joined}
-        waiting = actions.open_actions(c, integration)
-    return [
-        one
-        for one in waiting
-        if (one.record_id == record_id or one.incident_id in incidents)
-        and one.state != "claimed"
-        and one.error_kind != HELD
-    ]
+        about = (record_id, incidents)
+        found = actions.open_actions(c, integration, but=HELD, about=about, bodies=False)
+    return [one for one in found if one.state != "claimed"]
 
 
 def replay_actions(run: Run, wanted: Collection[StoredAction]) -> list[dict[str, Any]]:
     """Queue these actions anew and carry out what is due; return the lineage of each direction concerned."""
-    ids = [one.id for one in wanted]
-    with run.ledger.begin() as c:
-        actions.requeue(c, ids)
-        actions.hurry(c, ids)
+    for some in chunks(one.id for one in wanted):  # in steps: others write meanwhile
+        with run.ledger.begin() as c:
+            actions.requeue(c, some)
+            actions.hurry(c, some)
     touched = {direction_of(one) for one in wanted}
     return [_carried_out(run, direction) for direction in DIRECTIONS if direction in touched]
 
 
-def queue_again(ledger: Ledger, integration: str, ids: Iterable[str]) -> list[StoredAction]:
+def queue_again(ledger: Ledger, integration: str, ids: Iterable[str]) -> list[Waiting]:
     """Queue those of these actions that failed or wait for a later try; the next pass carries them out.
 
     Returns what is queued. Actions of another integration, settled ones and what a breaker holds stay as they are.
     """
-    with ledger.begin() as c:
-        found = actions.get_actions(c, ids).values()
-        wanted = [
-            one
-            for one in found
-            if one.integration == integration
-            and one.state in {"failed", "pending"}
-            and one.mode == "live"
-            and one.error_kind != HELD
-        ]
-        actions.requeue(c, [one.id for one in wanted])
-        actions.hurry(c, [one.id for one in wanted])
-    return wanted
+    queued: list[Waiting] = []
+    for some in chunks(ids):  # in steps: others write meanwhile
+        with ledger.begin() as c:
+            wanted = waiting.to_try_again(c, integration, some, but=HELD)
+            actions.requeue(c, [one.id for one in wanted])
+            actions.hurry(c, [one.id for one in wanted])
+        queued += wanted
+    return queued
 
 
-def direction_of(action: Action) -> Direction:
+def direction_of(action: Action | Waiting) -> Direction:
     """Return the direction that carries out an action."""
     if action.kind in NOTE_COPIES:
         return "notes"
