@@ -1,13 +1,17 @@
 """`python -m pd_sf_rules` as scripts and people start it: exit codes, streams, help."""
 
+import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pd_sf_rules.cli.main import COMMANDS, _parser
 from tests.integration.cli_world import CRITICAL, Shell
+from tests.integration.pipeline_world import ROOT
 
 pytest_plugins = [
     "tests.integration.ledger_databases",
@@ -130,3 +134,26 @@ def test_every_command_speaks_json(pdsf: Shell) -> None:
         said = pdsf(name, *options, "--json")
         assert isinstance(said.json, dict), name
         assert said.code == 0, (name, said.err)
+
+
+def test_the_file_beside_it_is_read(tmp_path: Path) -> None:
+    """The program opens the ledger that the file names; called from Python it looks at no file."""
+    (tmp_path / "env").write_text(f"PDSF_LEDGER_URL=sqlite:///{tmp_path}/of-the-file.db\n")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PDSF_", "AIRFLOW"))}
+    environ = {
+        **kept,
+        "PDSF_ENV_FILE": str(tmp_path / "env"),
+        "AIRFLOW_HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT / "plugins"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pd_sf_rules", "ledger", "stats", "--json"],
+        env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["database"].endswith("/of-the-file.db"), done.stderr
+    program = "from pd_sf_rules.cli import main; main(['ledger', 'stats', '--json'])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["database"].endswith("/pdsf_ledger.db"), done.stderr

@@ -1,17 +1,12 @@
 """`.env` and the Airflow of `make up`, as `pdsf` in the same folder takes them up."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pd_sf_rules.dotenv import complete, read_dotenv
 from pd_sf_rules.errors import SettingsError
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -95,26 +90,3 @@ def test_damaged_secrets_are_one_sentence(tmp_path: Path, ran: Path) -> None:
     (ran / "secrets.json").write_text("{")
     with pytest.raises(SettingsError, match="AIRFLOW_HOME"):
         complete({}, tmp_path)
-
-
-def test_pdsf_reads_the_file(tmp_path: Path) -> None:
-    """The program opens the ledger that the file names; called from Python it looks at no file."""
-    (tmp_path / "env").write_text(f"PDSF_LEDGER_URL=sqlite:///{tmp_path}/of-the-file.db\n")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PDSF_", "AIRFLOW"))}
-    environ = {
-        **kept,
-        "PDSF_ENV_FILE": str(tmp_path / "env"),
-        "AIRFLOW_HOME": str(tmp_path),
-        "PYTHONPATH": str(ROOT / "plugins"),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "pd_sf_rules", "ledger", "stats", "--json"],
-        env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert json.loads(done.stdout)["database"].endswith("/of-the-file.db"), done.stderr
-    program = "from pd_sf_rules.cli import main; main(['ledger', 'stats', '--json'])"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert json.loads(done.stdout)["database"].endswith("/pdsf_ledger.db"), done.stderr
