@@ -19,18 +19,9 @@ from pd_sf_rules.operators.sync import (
     PullChangesOperator,
     RecordLineageOperator,
 )
-from pd_sf_rules.policies import (
-    changes_or_clock,
-    dag_id,
-    deadline,
-    default_args,
-    docs,
-    notes_form,
-    owner_links,
-    ruleset_errors,
-    tags,
-)
+from pd_sf_rules.policies import dag_id, deadline, default_args, notes_form, owner_links
 from pd_sf_rules.settings import usable_integrations
+from pd_sf_rules.sync_policies import changes_or_clock, docs, ruleset_errors, tags
 
 errors = ruleset_errors()
 for integration in usable_integrations()[0].values():

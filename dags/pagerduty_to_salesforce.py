@@ -24,18 +24,9 @@ from pd_sf_rules.operators.sync import (
     PullChangesOperator,
     RecordLineageOperator,
 )
-from pd_sf_rules.policies import (
-    changes_or_clock,
-    dag_id,
-    deadline,
-    default_args,
-    docs,
-    owner_links,
-    ruleset_errors,
-    tags,
-    window_form,
-)
+from pd_sf_rules.policies import dag_id, deadline, default_args, owner_links, window_form
 from pd_sf_rules.settings import usable_integrations
+from pd_sf_rules.sync_policies import changes_or_clock, docs, ruleset_errors, tags
 
 errors = ruleset_errors()
 for integration in usable_integrations()[0].values():

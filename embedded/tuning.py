@@ -33,7 +33,9 @@ PRELOADED = (
     "pagerduty",
     "simple_salesforce",
     "pd_sf_rules.policies",
-    "pd_sf_rules.operators.sync",
+    "pd_sf_rules.sync_policies",
+    "pd_sf_rules.operators.work",
+    "pd_sf_rules.hooks.alerts",
     "pd_sf_rules.systems.salesforce.login",
     "pd_sf_rules.pipeline.rehearsal:rehearse",
 )

@@ -1,44 +1,28 @@
-"""What every DAG of this product has in common: names, schedule, form, retries, time-outs, alerts."""
+"""What every DAG of this product has in common: names, forms, retries, time-outs, alerts."""
 
-from collections.abc import Sequence
 from datetime import timedelta
-from html import escape
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import (
-    Asset,
-    AssetOrTimeSchedule,
-    AssetWatcher,
     Context,
-    CronDataIntervalTimetable,
     Param,
     RetryDecision,
     RetryPolicy,
-    get_parsing_context,
 )
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from pd_sf_rules.errors import RateLimitedError, RetryableError, SyncError
-from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Source
 from pd_sf_rules.notifications import (
     alert_about_stuck_run,
     alert_on_failure,
     resolve_on_success,
 )
-from pd_sf_rules.rules.diagnostics import Diagnostic
-from pd_sf_rules.rules.loader import load_folder
-from pd_sf_rules.settings import Integration, rulesets_folder
-from pd_sf_rules.triggers.changes import PagerDutyChangesTrigger, SalesforceChangesTrigger
-from pd_sf_rules.triggers.doorbell import RULES
+from pd_sf_rules.settings import Integration
 
-EVERY_15_MINUTES = "*/15 * * * *"
 OWNER = "pd-sf-rules"
 RETRY_DELAY = timedelta(seconds=5)
 LONGEST_TASK = timedelta(minutes=30)
-MOST_ERRORS = 20
-TRIGGERS = {SALESFORCE: SalesforceChangesTrigger, PAGERDUTY: PagerDutyChangesTrigger}
 
 
 class SyncRetryPolicy(RetryPolicy):
@@ -65,35 +49,6 @@ class SyncRetryPolicy(RetryPolicy):
 def dag_id(name: str, integration: Integration) -> str:
     """Return `name`, with `__<integration>` behind it for any other integration than `default`."""
     return name if integration.name == "default" else f"{name}__{integration.name}"
-
-
-def changes_or_clock(
-    integration: Integration, *systems: Source, topic: str = RULES
-) -> AssetOrTimeSchedule:
-    """Run when one of the systems changed, or every 15 minutes over a data interval, whichever comes first.
-
-    `topic` is what a change must be about: "rules", or "notes" for comments and notes alone.
-    """
-    assets = [_changes(integration, system, topic) for system in systems]
-    condition: Any = assets[0]
-    for asset in assets[1:]:
-        condition |= asset
-    return AssetOrTimeSchedule(
-        timetable=CronDataIntervalTimetable(EVERY_15_MINUTES, timezone="UTC"), assets=condition
-    )
-
-
-def _changes(integration: Integration, system: Source, topic: str) -> Asset:
-    name = f"{system}_{'changes' if topic == RULES else topic}__{integration.name}"
-    trigger = TRIGGERS[system](
-        integration=integration.name, poll_seconds=integration.poll_seconds, topic=topic
-    )
-    return Asset(
-        name=name,
-        uri=f"pdsf://{system}/{integration.name}/{topic}",
-        group="pd-sf-rules",
-        watchers=[AssetWatcher(name=name, trigger=trigger)],
-    )
 
 
 def owner_links(integration: Integration) -> dict[str, str]:
@@ -132,47 +87,9 @@ def deadline(integration: Integration) -> DeadlineAlert:
     )
 
 
-def ruleset_errors() -> list[Diagnostic]:
-    """Return what keeps ruleset files from being used, as they are now; read once for a DAG file.
-
-    A task parses the DAG file too, and shows nobody its docs and tags: it reads no rulesets for them.
-    """
-    if get_parsing_context().task_id is not None:
-        return []
-    _, diagnostics = load_folder(rulesets_folder())
-    return [one for one in diagnostics if one.severity == "error"]
-
-
-def docs(text: str | None, errors: Sequence[Diagnostic]) -> str:
-    """Return the docs of a DAG: its docstring, and above it the errors of the ruleset files, if there are any."""
-    if not errors:
-        return text or ""
-    listed = "\n".join(
-        f"- `{Path(one.path).name}:{one.line}:{one.column}` {_plain(one.message)} {_plain(one.hint)}"
-        for one in errors[:MOST_ERRORS]
-    )
-    more = len(errors) - MOST_ERRORS
-    return (
-        f"### ⚠ Ruleset files with errors: {len({one.path for one in errors})}\n\n"
-        "Everything else goes on, and so does the last good version of these files, until they are mended:\n\n"
-        f"{listed}\n{f'- … and {more} more' if more > 0 else ''}\n\n`pdsf lint` tells them all.\n{text or ''}"
-    )
-
-
-def tags(integration: Integration, errors: Sequence[Diagnostic]) -> list[str]:
-    """Return the tags of a sync DAG: `ruleset-error` is one of them while a ruleset file cannot be used."""
-    told = ["ruleset-error"] if errors else []
-    return ["pd-sf-rules", "sync", integration.name, *told]
-
-
 def upkeep_tags(integration: Integration) -> list[str]:
     """Return the tags of a DAG that looks after the sync."""
     return ["pd-sf-rules", "upkeep", integration.name]
-
-
-def _plain(text: str) -> str:
-    """Return a sentence that Markdown shows as it is, on one line."""
-    return escape(" ".join(text.split()), quote=False)
 
 
 def window_form() -> dict[str, Param]:

@@ -4,26 +4,44 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 import yaml
 
+from pd_sf_rules.sync_policies import TRIGGERS, NamedTrigger
+
 ROOT = Path(__file__).resolve().parents[2]
 SYNC_DAGS = {"salesforce_to_pagerduty", "pagerduty_to_salesforce", "note_sync"}
 UPKEEP_DAGS = {"reconcile", "replay", "health", "ledger_maintenance", "held_storms"}
 
-# Run in a process of its own, as the DAG processor does, with Airflow's own serialisation behind it.
+# Asked for one home after the other, it parses each in a process forked for that, as the DAG processor does, with
+# Airflow's own serialisation behind it.
 DESCRIBE = """
-import json, sys, time
+import json, os, sys, time
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
+
+for home in sys.stdin:
+    child = os.fork()
+    if not child:
+        break
+    os.waitpid(child, 0)
+    print("ENDED", flush=True)
+else:
+    sys.exit()
+os.environ["PDSF_INTEGRATIONS_DIR"] = home.strip() + "/integrations"
+os.environ["PDSF_RULESETS_DIR"] = home.strip() + "/rulesets"
 from pd_sf_rules.rules import loader
 
 DagBag(dag_folder=sys.argv[1])  # imports what the files import
+work = ("pd_sf_rules.ledger", "pd_sf_rules.pipeline", "pd_sf_rules.systems", "pd_sf_rules.triggers", "httpx2")
+imported = sorted(name for name in sys.modules if name.startswith(work))
 for kept in vars(loader).values():  # Airflow parses each file in a fresh process, which has read no ruleset yet
     getattr(kept, "cache_clear", int)()
 started = time.process_time()
@@ -54,17 +72,23 @@ def _assets(condition):
 print(json.dumps({
     "errors": {path: text for path, text in bag.import_errors.items()},
     "dags": {name: described(dag) for name, dag in bag.dags.items() if name in sys.argv[2:] or not sys.argv[2:]},
+    "imported": imported,
     "seconds": seconds / max(len(bag.dagbag_stats), 1),
-}, default=str))
+}, default=str), flush=True)
+os._exit(0)  # what is buffered is the parent's too
 """
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What the DAG files were parsed to. `seconds` of processor time one file took."""
+    """What the DAG files were parsed to. `seconds` of processor time one file took.
+
+    `imported` are modules that only the execution of a task needs.
+    """
 
     errors: dict[str, str]
     dags: dict[str, dict[str, Any]]
+    imported: list[str]
     seconds: float
 
 
@@ -72,7 +96,27 @@ Parse = Callable[[dict[str, str], dict[str, str]], Parsed]
 
 
 @pytest.fixture(scope="module")
-def parse(tmp_path_factory: pytest.TempPathFactory) -> Parse:
+def parser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """A process that has imported Airflow: for each home that it is told it parses the DAG files and tells of them."""
+    home = tmp_path_factory.mktemp("parser")
+    environ = {
+        **{n: v for n, v in os.environ.items() if not n.startswith(("AIRFLOW_", "PDSF_"))},
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
+        "PYTHONPATH": str(ROOT / "plugins"),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", DESCRIBE, str(ROOT / "dags")],
+        env=environ, cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        yield process
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def parse(tmp_path_factory: pytest.TempPathFactory, parser: subprocess.Popen[str]) -> Parse:
     """Parses the project's DAG files with these integration and ruleset files, by name; the same ones once."""
     known: dict[str, Parsed] = {}
 
@@ -88,22 +132,13 @@ def parse(tmp_path_factory: pytest.TempPathFactory) -> Parse:
             (home / folder).mkdir()
             for name, text in files.items():
                 (home / folder / name).write_text(text)
-        environ = {
-            **{n: v for n, v in os.environ.items() if not n.startswith(("AIRFLOW_", "PDSF_"))},
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
-            "PYTHONPATH": str(ROOT / "plugins"),
-            "PDSF_INTEGRATIONS_DIR": str(home / "integrations"),
-            "PDSF_RULESETS_DIR": str(home / "rulesets"),
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", DESCRIBE, str(ROOT / "dags")],
-            env=environ, cwd=home, capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        return Parsed(**json.loads(done.stdout.splitlines()[-1]))
+        assert parser.stdin is not None
+        assert parser.stdout is not None
+        parser.stdin.write(f"{home}\n")
+        parser.stdin.flush()
+        told = list(takewhile(lambda line: line != "ENDED\n", parser.stdout))
+        assert told, "it could not tell: see the captured stderr"
+        return Parsed(**json.loads(told[-1]))
 
     return run
 
@@ -244,6 +279,19 @@ def test_a_broken_ruleset_file_is_seen_in_the_ui(dags: dict[str, dict[str, Any]]
 def test_parsing_is_cheap(parsed: Parsed) -> None:
     """A file takes less than half a second of processor time once its imports are there: it is parsed often."""
     assert parsed.seconds < 0.5
+
+
+def test_parsing_imports_nothing_that_works(parsed: Parsed) -> None:
+    """Ledger, pipeline, clients and triggers are imported by tasks and by the triggerer, not by who reads DAG files."""
+    assert parsed.imported == []
+
+
+@pytest.mark.parametrize("path", TRIGGERS.values())
+def test_what_a_dag_file_names_is_a_trigger(path: str) -> None:
+    """The triggerer finds a class under the name, and it takes the arguments that the file gives."""
+    arguments = {"integration": "eu", "poll_seconds": 3.0, "topic": "notes"}
+    made = resolve_name(path)(**arguments)
+    assert made.serialize() == NamedTrigger(path, **arguments).serialize() == (path, arguments)
 
 
 def test_without_errors_nothing_is_said(parse: Parse) -> None:

@@ -82,9 +82,9 @@ def test_openlineage_is_told_what_a_run_did(paging: PipelineWorld, tmp_path: Pat
 
 
 def test_where_nobody_listens_nothing_is_collected(paging: PipelineWorld) -> None:
-    """Without a reader no task looks anything up for it; the run does its work."""
+    """Without a reader no task looks anything up for it; the run does its work, with what PDSF_PRELOAD had imported."""
     collected, _ = told(paging, None)
-    assert collected == {"inputs": [], "outputs": [], "extra": []}
+    assert collected == {"inputs": [], "outputs": [], "extra": [], "imported": []}
     assert len(paging.incidents()) == 1
     assert not reporting.is_listened_to()
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from embedded import database
+
 ROOT = Path(__file__).resolve().parents[2]
 DROPPED = ("PDSF_", "AIRFLOW_CONN_", "AIRFLOW__")
 
@@ -23,14 +25,21 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(home / "plugins"),
         "PYTHONPATH": str(ROOT / "plugins"),
     }
-    ledger = {"conn_type": "generic", "extra": {"url": f"sqlite:///{home}/the_ledger.db"}}
-    account = {"conn_type": "pagerduty", "extra": {"base_url": "http://127.0.0.1:9"}}
-    for arguments in (
-        ["db", "migrate"],
-        ["connections", "add", "pdsf_ledger", "--conn-json", json.dumps(ledger)],
-        ["connections", "add", "pagerduty_default", "--conn-json", json.dumps(account)],
-    ):
-        _run([sys.executable, "-m", "airflow", *arguments], environment)
+    database.prepare(home, environment, ROOT / ".run" / "templates")
+    stored = {
+        "pdsf_ledger": {
+            "conn_type": "generic",
+            "extra": {"url": f"sqlite:///{home}/the_ledger.db"},
+        },
+        "pagerduty_default": {
+            "conn_type": "pagerduty",
+            "extra": {"base_url": "http://127.0.0.1:9"},
+        },
+    }
+    file = home / "connections.json"
+    file.write_text(json.dumps(stored))
+    done = _run([sys.executable, "-m", "airflow", "connections", "import", str(file)], environment)
+    assert done.returncode == 0, done.stderr
     return environment
 
 

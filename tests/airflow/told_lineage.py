@@ -4,7 +4,9 @@ A process of its own, because Airflow decides once whether somebody listens. Pri
 holds at the end; the provider writes its events to the file that its configuration names.
 """
 
+import importlib
 import json
+import sys
 import uuid
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from airflow.sdk import DAG
 from airflow.sdk.lineage import get_hook_lineage_collector
 from airflow.utils.state import TaskInstanceState
 
+from embedded.tuning import PRELOADED
 from pd_sf_rules.operators.sync import (
     ApplyActionsOperator,
     EvaluateRulesetsOperator,
@@ -39,7 +42,10 @@ class TaskInstance:
 
 
 def main() -> None:
-    """Run, let the provider make its events, and print the assets."""
+    """Run, let the provider make its events, and print the assets, and which modules were imported on the way."""
+    for name in PRELOADED:
+        importlib.import_module(name.partition(":")[0])
+    ready = set(sys.modules)
     with DAG("salesforce_to_pagerduty", schedule=None):
         tasks = [
             PullChangesOperator(task_id="pull", direction="salesforce"),
@@ -76,6 +82,9 @@ def main() -> None:
     held = {
         "inputs": [(one.asset.uri, one.asset.extra) for one in collected.inputs],
         "outputs": [(one.asset.uri, one.asset.extra) for one in collected.outputs],
+        "imported": sorted(
+            one for one in set(sys.modules) - ready if one.startswith("pd_sf_rules")
+        ),
         "extra": [one.value for one in collected.extra],
     }
     print(json.dumps(held))  # noqa: T201 - the answer to the test

@@ -11,7 +11,8 @@ from pd_sf_rules.ledger import waiting
 from pd_sf_rules.pipeline import summary
 from pd_sf_rules.pipeline.apply import apply
 from pd_sf_rules.pipeline.run import utc_now
-from pd_sf_rules.pipeline.storms import DISCARD, RELEASE, SUMMARY, decide, held_storms
+from pd_sf_rules.pipeline.storms import decide, held_storms
+from pd_sf_rules.planning.decisions import DISCARD, RELEASE, SUMMARY
 from tests.integration.pipeline_world import PAGE, PAGE_NEW, PipelineWorld, rule
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pd_sf_rules.errors import ConfigError, SyncError
-from pd_sf_rules.pipeline.storms import DISCARD, RELEASE, SUMMARY, decide, held_storms
+from pd_sf_rules.pipeline.storms import decide, held_storms
+from pd_sf_rules.planning.decisions import DISCARD, RELEASE, SUMMARY
 from tests.integration.pipeline_world import PAGE, PAGE_NEW, PipelineWorld, became, rule
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]

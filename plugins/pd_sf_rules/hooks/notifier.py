@@ -17,8 +17,8 @@ from airflow.sdk import Context
 
 from pd_sf_rules.connections import ConnectionSpec
 from pd_sf_rules.errors import SyncError
+from pd_sf_rules.hooks.alerts import alert_key, cause_of, remember
 from pd_sf_rules.hooks.stored import stored_connection
-from pd_sf_rules.notifications import alert_key, cause_of, remember
 from pd_sf_rules.systems.pagerduty.alerts import SUMMARY_LENGTH, events_session
 
 _log = logging.getLogger(__name__)

@@ -3,6 +3,8 @@
 import os
 from functools import lru_cache
 
+from airflow.sdk import Context
+
 from pd_sf_rules.connections import connection_from_environment
 from pd_sf_rules.errors import ConnectionConfigError
 from pd_sf_rules.hooks.stored import stored_connection
@@ -12,12 +14,16 @@ from pd_sf_rules.pipeline.run import Run
 from pd_sf_rules.settings import load_integration
 
 
-def run_of_task(integration: str, dag_id: str, run_id: str) -> Run:
-    """Return the run that a task is part of; its tasks share the id, so that lineage finds all they did."""
+def run_of_task(integration: str, context: Context) -> Run:
+    """Return the run that a task is part of; its tasks share the id, so that lineage finds all they did.
+
+    Close it, or use it as a context manager.
+    """
+    dag_run = context["dag_run"]
     return open_run(
         load_integration(integration),
         ledger_of_process(),
-        run_id=f"{dag_id}/{run_id}",
+        run_id=f"{dag_run.dag_id}/{dag_run.run_id}",
         connect=stored_connection,
     )
 

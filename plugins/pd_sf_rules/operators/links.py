@@ -6,11 +6,6 @@ from urllib.parse import urlencode
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.execution_time.xcom import XCom
 
-from pd_sf_rules.ledger import actions, snapshots
-from pd_sf_rules.model import PAGERDUTY
-from pd_sf_rules.pipeline.run import Run
-from pd_sf_rules.planning.kinds import WRITES_TO
-
 INCIDENT_URL = "incident_url"
 RECORD_URL = "record_url"
 
@@ -44,21 +39,3 @@ class ExplainLink(BaseOperatorLink):
         """Return an address relative to Airflow's own, wherever that is."""
         run = {"dag_id": ti_key.dag_id, "run_id": ti_key.run_id}
         return f"pd-sf-rules/explain?{urlencode(run)}"
-
-
-def link_urls(run: Run) -> dict[str, str]:
-    """Return the URLs of the incident and the record that this run wrote to last; "" for one that is unknown."""
-    with run.ledger.read() as c:
-        done = actions.find_actions(c, integration=run.name, run_id=run.id, limit=50)
-        written = [one for one in done if one.state == "applied" and one.target]
-        urls = {INCIDENT_URL: "", RECORD_URL: ""}
-        for one in written:
-            target = str(one.target).split(",")[0]
-            if WRITES_TO[one.kind] == PAGERDUTY and not urls[INCIDENT_URL]:
-                seen = snapshots.get_snapshots(c, run.name, PAGERDUTY, "incident", [target])
-                url = seen[target].values.get("html_url") if target in seen else None
-                if url:
-                    urls[INCIDENT_URL] = str(url)
-            elif WRITES_TO[one.kind] != PAGERDUTY and not urls[RECORD_URL]:
-                urls[RECORD_URL] = run.salesforce.record_url(one.object or "", target)
-    return urls

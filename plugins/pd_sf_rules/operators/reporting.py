@@ -4,11 +4,14 @@ Without a reader of hook lineage in the deployment nothing is collected, and no 
 Names are in docs/operating.md.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins
 
+from pd_sf_rules.errors import SyncError
+from pd_sf_rules.operators.step import Step
 from pd_sf_rules.pipeline.datasets import Dataset, Touched
 
 KEY = "pdsf"
@@ -18,6 +21,21 @@ KEY = "pdsf"
 def is_listened_to() -> bool:
     """Say whether a plugin reads hook lineage: making the collector alone takes seconds of a task."""
     return bool(get_hook_lineage_readers_plugins())
+
+
+def report(task: Step, touched: Callable[[], Touched]) -> None:
+    """Tell Airflow's lineage what a task read and wrote, where somebody listens.
+
+    The work is done by then: whatever goes wrong here, be it in a reader's plugin, is logged and fails nothing.
+    """
+    try:
+        if is_listened_to():
+            task.touched = touched()
+            collect(task.touched)
+    except SyncError as error:
+        task.log.warning("The lineage of this task is not told: %s", error)
+    except Exception:  # what was done must be told to the next task
+        task.log.exception("The lineage of this task is not told")
 
 
 def collect(touched: Touched) -> None:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -15,15 +15,11 @@ from pd_sf_rules.ledger.storms import StoredStorm
 from pd_sf_rules.pipeline import summary
 from pd_sf_rules.pipeline.run import Run, utc_now
 from pd_sf_rules.planning.breaker import Candidate, hold_back, moment_of, told
+from pd_sf_rules.planning.decisions import DISCARD, RELEASE, Decision
 from pd_sf_rules.settings import Limits
 from pd_sf_rules.systems.pagerduty.alerts import AlertAction, send_alert
 
 _log = logging.getLogger(__name__)
-
-Decision = Literal["Release", "Discard", "Release as one summary incident"]
-RELEASE: Decision = "Release"
-DISCARD: Decision = "Discard"
-SUMMARY: Decision = "Release as one summary incident"
 
 BATCH = 1000
 """Most actions that one transaction decides about, so that other writers never wait long."""

@@ -11,8 +11,10 @@ from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.pipeline import outcomes, storms
 from pd_sf_rules.pipeline.replay import direction_of, queue_again
 from pd_sf_rules.pipeline.run import Direction
-from pd_sf_rules.pipeline.storms import Decision, Storm, held_storms
+from pd_sf_rules.pipeline.storms import Storm, held_storms
 from pd_sf_rules.pipeline.troubles import Trouble, discard, ids_of, troubles
+from pd_sf_rules.planning import decisions
+from pd_sf_rules.planning.decisions import Decision
 from pd_sf_rules.settings import Integration
 from pd_sf_rules.web import opened
 from pd_sf_rules.web.access import Viewer, ViewerDep
@@ -43,9 +45,9 @@ LOOK = (
     "The answer was lost and it cannot be looked up: look on the other side, then retry or discard."
 )
 DECISIONS: dict[str, Decision] = {
-    "release": storms.RELEASE,
-    "summary": storms.SUMMARY,
-    "discard": storms.DISCARD,
+    "release": decisions.RELEASE,
+    "summary": decisions.SUMMARY,
+    "discard": decisions.DISCARD,
 }
 
 Name = Annotated[str, Form(max_length=63)]
