@@ -86,7 +86,8 @@ def _identity(folders: Folders, secrets: Secrets, passwords: Path, ports: Ports)
         "AIRFLOW_CONFIG": str(folders.home / "airflow.cfg"),
         # Seconds that a writer waits for its turn: with SQLite's own 5, a busy machine loses a request.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folders.home / 'airflow.db'}?timeout=20",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        # Of embedded/local_settings, which is on the path of every component.
+        "AIRFLOW__CORE__EXECUTOR": "resuming_executor.ResumingLocalExecutor",
         "AIRFLOW__CORE__DAGS_FOLDER": str(folders.dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(folders.plugins),
         "AIRFLOW__CORE__FERNET_KEY": secrets.fernet_key,

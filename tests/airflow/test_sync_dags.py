@@ -218,7 +218,7 @@ def window_told(world: SyncWorld, run_id: str) -> timedelta:
 
 
 def test_sensors_wait_in_the_triggerer(world: SyncWorld) -> None:
-    """Each is deferred until its own side changes, and gives up when its time is over."""
+    """Each is deferred until its own side changes, and gives up when its time is over; none is taken for killed."""
     run_id = world.airflow.trigger("waiting")
     both = {"for_salesforce": "deferred", "for_pagerduty": "deferred"}
     eventually(lambda: both.items() <= states(world, run_id).items(), "both sensors to wait")
@@ -230,6 +230,9 @@ def test_sensors_wait_in_the_triggerer(world: SyncWorld) -> None:
     world.sides.ana().create_incident("Checkout", "Somebody rings")
     ended(world, run_id, "for_pagerduty")
     assert world.airflow.xcom("waiting", run_id, "for_pagerduty")["system"] == "pagerduty"
+    # One that goes on before the supervisor of its first process has ended: for seconds it looks as if it were killed.
+    asked = {"dag_id": "waiting", "event": "state mismatch"}
+    assert world.airflow.call("GET", "/eventLogs", params=asked)["event_logs"] == []
 
 
 def test_looks_end_just_before_the_triggerer_collects(world: SyncWorld) -> None:
