@@ -1,31 +1,32 @@
 """How the ledger keeps its pace: every question of the sync and its pages, a pass and pruning, with a long past.
 
-`python -m benchmarks.ledger [EVENTS]` (default 1,000,000) beside 20,000. The ledger is a SQLite file, both services are
-simulated on loopback.
+`python -m benchmarks.ledger [EVENTS] [postgresql]` (default 1,000,000) beside 20,000. The ledger is a SQLite file, or
+in a PostgreSQL server started for it, whose binaries have to be installed; both services are simulated on loopback.
+Ten million events take ten minutes and 9 GB (TMPDIR says where).
 """
 
 import statistics
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import Connection
 
 from benchmarks.here import ESCALATE, home_of
+from benchmarks.ledger_past import YOUNG, Past, fill, later
+from benchmarks.ledger_questions import HOT
 from benchmarks.table import Line, show
 from pd_sf_rules.ledger import Ledger, maintenance, open_ledger
 from pd_sf_rules.pipeline.opening import open_run
 from pd_sf_rules.pipeline.sync import sync
 from pd_sf_rules.settings import load_integration
+from sandbox.postgres import FOR_MUCH, HOW_TO_GET, running_postgres, server_binaries
 from sandbox.running import running_sandbox
 from sandbox.world import World
-from tests.integration.ledger_growth import YOUNG, Past, fill
-from tests.integration.ledger_questions import HOT
-from tests.integration.ledger_rows import later
 
 SHORT, LONG = YOUNG, 1_000_000
 SHARE = 7
@@ -40,12 +41,12 @@ SLOWEST = 8
 PRUNED = 10_000
 
 
-def measure(many: int = LONG) -> list[Line]:
+def measure(many: int = LONG, database: str = "sqlite") -> list[Line]:
     """Return the slowest questions, a pass, pruning and the size with that many events, each beside 20,000."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as ledgers:
-        short = _grown(Path(folder) / "short.db", SHORT, ledgers)
-        long = _grown(Path(folder) / "long.db", many, ledgers)
-        group = f"{many:,} events, and times the same with {SHORT:,}"
+    with ExitStack() as opened:
+        empty = _on_postgresql(opened) if database == "postgresql" else _on_sqlite(opened)
+        short, long = (_grown(empty(), number) for number in (SHORT, many))
+        group = f"{many:,} events ({database}), and times the same with {SHORT:,}"
         return [
             *_questions(group, short, long),
             *_passes(group, short, long),
@@ -54,16 +55,35 @@ def measure(many: int = LONG) -> list[Line]:
         ]
 
 
-def _grown(path: Path, number: int, ledgers: ExitStack) -> Ledger:
-    ledger = open_ledger(f"sqlite:///{path}")
-    ledgers.callback(ledger.close)
+def _on_sqlite(opened: ExitStack) -> Callable[[], Ledger]:
+    """Return what opens a new ledger in a file."""
+    folder = opened.enter_context(tempfile.TemporaryDirectory())
+    return lambda: _opened(f"sqlite:///{folder}/{uuid.uuid4().hex}.db", opened)
+
+
+def _on_postgresql(opened: ExitStack) -> Callable[[], Ledger]:
+    """Return what opens a new ledger in a server of its own, on disk."""
+    binaries = server_binaries()
+    if binaries is None:
+        raise SystemExit(HOW_TO_GET)
+    server = opened.enter_context(running_postgres(binaries, on_disk=True, settings=FOR_MUCH))
+    return lambda: _opened(server.url(server.new_database()), opened)
+
+
+def _opened(url: str, opened: ExitStack) -> Ledger:
+    ledger = open_ledger(url)
+    opened.callback(ledger.close)
+    return ledger
+
+
+def _grown(ledger: Ledger, number: int) -> Ledger:
     with ledger.begin() as c:
         fill(c, Past(number, SHARE, max(number // OPEN, 2)))
     return ledger
 
 
 def _questions(group: str, short: Ledger, long: Ledger) -> list[Line]:
-    """The questions that take longest with a long past, and the median of how much longer each takes."""
+    """The questions that take longest with a long past, how much longer each takes, and what counts everything."""
     times = {name: (_asked(short, ask), _asked(long, ask)) for name, ask in HOT.items()}
     slowest = sorted(times, key=lambda name: -times[name][1])[:SLOWEST]
     lines = [
@@ -72,7 +92,15 @@ def _questions(group: str, short: Ledger, long: Ledger) -> list[Line]:
     ]
     long_sum, ratios = sum(b for _, b in times.values()), [b / a for a, b in times.values()]
     middle = f"all {len(times)} questions, and the median of their ratios"
-    return [*lines, Line(group, middle, long_sum, statistics.median(ratios))]
+    lines.append(Line(group, middle, long_sum, statistics.median(ratios)))
+    counted = [_counted(one) for one in (short, long)]
+    return [*lines, Line(group, "pdsf ledger stats", counted[1], counted[1] / counted[0], "ms")]
+
+
+def _counted(ledger: Ledger) -> float:
+    started = time.perf_counter()
+    maintenance.stats(ledger)
+    return (time.perf_counter() - started) * 1e3
 
 
 def _asked(ledger: Ledger, ask: Callable[[Connection], object]) -> float:
@@ -139,4 +167,6 @@ def _pruned(ledger: Ledger, before: datetime) -> float:
 
 
 if __name__ == "__main__":
-    show("Ledger", measure(int(sys.argv[1]) if sys.argv[1:] else LONG))
+    numbers = [int(one) for one in sys.argv[1:] if one.isdigit()]
+    where = "postgresql" if "postgresql" in sys.argv[1:] else "sqlite"
+    show("Ledger", measure(numbers[0] if numbers else LONG, where))

@@ -17,6 +17,7 @@ from sqlalchemy import delete
 from pd_sf_rules.ledger import Ledger, actions, events, links, open_ledger
 from pd_sf_rules.ledger.tables import metadata
 from pd_sf_rules.planning import kinds
+from sandbox.postgres import PostgresServer
 from sandbox.running import running_sandbox
 from sandbox.salesforce.seed import API_USER
 from sandbox.salesforce.settings import ConnectedApp
@@ -26,7 +27,6 @@ from tests.chaos.clock import VirtualClock
 from tests.chaos.people import People
 from tests.chaos.play import Play
 from tests.chaos.steps import Steps
-from tests.integration.postgres import PostgresServer
 
 pytest_plugins = ["tests.integration.ledger_databases"]
 

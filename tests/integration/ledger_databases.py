@@ -8,7 +8,7 @@ import pytest
 
 from pd_sf_rules.ledger import Ledger, open_ledger
 from pd_sf_rules.ledger.tables import metadata
-from tests.integration.postgres import (
+from sandbox.postgres import (
     HOW_TO_GET,
     PostgresServer,
     running_postgres,

@@ -12,9 +12,9 @@ from pd_sf_rules.ledger import Ledger, actions, events, open_ledger, tables
 from pd_sf_rules.ledger.activity import Entry, Place, Wanted, page, stream
 from pd_sf_rules.ledger.activity_branches import OUTCOMES, branches, integrations_in, rules_in
 from pd_sf_rules.ledger.storms import HELD
+from sandbox.postgres import PostgresServer
 from tests.integration.activity_seed import BUSY, RARE, RULES, record_of, seed
 from tests.integration.ledger_rows import NOW, an_event, later, plan
-from tests.integration.postgres import PostgresServer
 
 pytest_plugins = ["tests.integration.ledger_databases"]
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
+from benchmarks.ledger_past import Past, fill
+from benchmarks.ledger_questions import HOT
 from pd_sf_rules.ledger import Ledger, open_ledger
-from tests.integration.ledger_growth import Past, fill
-from tests.integration.ledger_questions import HOT
-from tests.integration.postgres import PostgresServer
+from sandbox.postgres import PostgresServer
 
 pytest_plugins = ["tests.integration.ledger_databases"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from pd_sf_rules.errors import ConfigError, RetryableError, SyncError
 from pd_sf_rules.ledger import events, ledger_url, open_ledger
+from sandbox.postgres import PASSWORD, PostgresServer
 from tests.integration.ledger_rows import an_event
-from tests.integration.postgres import PASSWORD, PostgresServer
 from tests.integration.processes import become_nobody, in_child
 
 pytest_plugins = ["tests.integration.ledger_databases"]

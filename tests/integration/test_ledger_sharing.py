@@ -15,8 +15,8 @@ from pd_sf_rules.errors import ConfigError, RetryableError, SyncError
 from pd_sf_rules.ledger import Ledger, actions, events, links, maintenance, open_ledger, snapshots
 from pd_sf_rules.ledger.snapshots import Snapshot
 from pd_sf_rules.model import Link
+from sandbox.postgres import PostgresServer
 from tests.integration.ledger_rows import NOW, an_action, an_event, later, plan
-from tests.integration.postgres import PostgresServer
 from tests.integration.processes import Streaming, in_child, in_children, killed_child
 
 pytest_plugins = ["tests.integration.ledger_databases"]

@@ -14,8 +14,8 @@ from pathlib import Path
 from demo.setting import prepare
 from embedded.rest import AirflowApi, wait_until
 from embedded.running import free_port
+from sandbox.postgres import PostgresServer
 from sandbox.world import World
-from tests.integration.postgres import PostgresServer
 from tests.topology.compose import Service, read_services
 from tests.topology.containers import ROOT, Containers, containers, quoted, with_options
 

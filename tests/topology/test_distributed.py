@@ -10,9 +10,9 @@ import pytest
 from demo.story import STORY, Row, Stage, Step
 from embedded.rest import wait_until
 from pd_sf_rules.ledger import actions, open_ledger
+from sandbox.postgres import PostgresServer
 from sandbox.running import running_sandbox
 from sandbox.world import World
-from tests.integration.postgres import PostgresServer
 from tests.topology.distributed import PATIENT, Distributed, running_distributed
 
 pytest_plugins = ["tests.integration.ledger_databases"]

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, text
 
 from pd_sf_rules.ledger import cursors
 from pd_sf_rules.ledger.tables import metadata
-from tests.integration.ledger_rows import NOW
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 SERIES = """
 WITH RECURSIVE series(n) AS (SELECT 0 UNION ALL SELECT n + {step} FROM series WHERE n < {last})
@@ -17,6 +19,13 @@ TIME = {
     "sqlite": "datetime('2026-03-01 12:00:00', (n - {before}) || ' seconds') || '.000000'",
     "postgresql": "timestamptz '2026-03-01 12:00:00+00' + (n - {before}) * interval '1 second'",
 }
+
+
+def later(seconds: float) -> datetime:
+    """That many seconds after NOW."""
+    return NOW + timedelta(seconds=seconds)
+
+
 YOUNG = 20_000
 """The last event happened so many seconds after NOW, however long the past is."""
 

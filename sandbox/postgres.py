@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL server for the tests: its own cluster in a temporary folder, gone with the session."""
+"""A throw-away PostgreSQL server: its own cluster in a temporary folder, gone with the block that uses it."""
 
 import os
 import pwd
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,16 @@ SETTINGS = {
     "autovacuum": "off",
     "lc_messages": "C",
 }
-# Ends the server when the test session closes the pipe, and also when the session is killed.
+FOR_MUCH = {
+    "shared_buffers": "1GB",
+    "maintenance_work_mem": "512MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "8GB",
+}
+"""Settings for a database of gigabytes, which belongs on a disk."""
+
+# Ends the server when the process that started it closes the pipe, and also when that is killed.
 WATCH = """
 "$1/pg_ctl" -s -w -t 60 -D "$2" -l "$2/server.log" start && echo ready && read -r _
 "$1/pg_ctl" -s -w -m immediate -D "$2" stop
@@ -74,15 +83,17 @@ def server_binaries() -> Path | None:
 
 
 @contextmanager
-def running_postgres(binaries: Path) -> Iterator[PostgresServer]:
-    """A server for the length of the block."""
-    folder = Path(tempfile.mkdtemp(prefix="pdsf-pg-", dir=_memory()))
+def running_postgres(
+    binaries: Path, *, on_disk: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[PostgresServer]:
+    """A server for the length of the block, in memory where there is room for a small one; `settings` beside ours."""
+    folder = Path(tempfile.mkdtemp(prefix="pdsf-pg-", dir=None if on_disk else _memory()))
     user = _server_user()
     if user is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
     try:
         port = _free_port()
-        data = _init(binaries, folder, port, user)
+        data = _init(binaries, folder, user, {"port": str(port), **(settings or {})})
         with _watched(binaries, data, user):
             yield PostgresServer(socket_dir=folder, port=port)
     finally:
@@ -109,7 +120,9 @@ def _identity(user: pwd.struct_passwd | None) -> tuple[int | None, int | None, l
     return (user.pw_uid, user.pw_gid, []) if user else (None, None, None)
 
 
-def _init(binaries: Path, folder: Path, port: int, user: pwd.struct_passwd | None) -> Path:
+def _init(
+    binaries: Path, folder: Path, user: pwd.struct_passwd | None, stated: Mapping[str, str]
+) -> Path:
     data = folder / "data"
     secret = folder / "password"
     secret.write_text(PASSWORD)
@@ -128,10 +141,11 @@ def _init(binaries: Path, folder: Path, port: int, user: pwd.struct_passwd | Non
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    settings = SETTINGS | {
-        "port": str(port),
+    settings = {
+        **SETTINGS,
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": str(folder),
+        **stated,
     }
     with (data / "postgresql.conf").open("a") as conf:
         conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from benchmarks.ledger_past import NOW, later
 from pd_sf_rules.ledger import (
     actions,
     activity,
@@ -22,11 +23,10 @@ from pd_sf_rules.ledger import (
 )
 from pd_sf_rules.ledger.activity import Wanted
 from pd_sf_rules.ledger.activity_branches import OUTCOMES, branches, integrations_in, rules_in
-from pd_sf_rules.ledger.backlog import queue_of
+from pd_sf_rules.ledger.backlog import queue_of, waits_of
 from pd_sf_rules.ledger.hits import hits
 from pd_sf_rules.ledger.tallies import tally
 from pd_sf_rules.model import Link
-from tests.integration.ledger_rows import NOW, later
 
 LINK = Link("default", "Case", "5007", "P7", "", NOW)
 IDS = [f"event-{n}" for n in range(40)]
@@ -41,6 +41,7 @@ def _due(c: Connection, after: waiting.Place | None = None) -> object:
 HOT: dict[str, Callable[[Connection], object]] = {
     "pending_events": lambda c: events.pending_events(c, "default", "salesforce", limit=100),
     "known_ids": lambda c: events.known_ids(c, IDS),
+    "get_events": lambda c: events.get_events(c, IDS),
     "get_event": lambda c: events.get_event(c, "event-7"),
     "events of a record": lambda c: events.find_events(c, record_id="5007", limit=5),
     "events of an incident": lambda c: events.find_events(c, incident_id="P7", limit=5),
@@ -63,6 +64,12 @@ HOT: dict[str, Callable[[Connection], object]] = {
         oldest_first=True,
     ),
     "open_actions": lambda c: actions.open_actions(c, "default"),
+    "failed actions of a pair": lambda c: actions.open_actions(
+        c, "default", about=("5007", {"P7"}), bodies=False
+    ),
+    "to_try_again": lambda c: waiting.to_try_again(
+        c, "default", ["action-1", "action-501"], but="held"
+    ),
     "in_flight": lambda c: actions.in_flight(c, "default", kind="create_record", object="Case"),
     "get_actions": lambda c: actions.get_actions(c, [f"action-{n}" for n in range(40)]),
     "claim": lambda c: actions.claim(
@@ -153,6 +160,7 @@ HOT |= {
     "hits": lambda c: hits(c, [("x", "x"), ("y", "y")], [later(19_900)]),
     "tally": lambda c: tally(c, "default", [later(0), later(100), later(200)]),
     "queue_of": lambda c: queue_of(c, "default"),
+    "waits_of": lambda c: waits_of(c, "default", but={"unlinked"}, paused={"x"}),
     "page_of_links": lambda c: links.page_of_links(
         c, "default", before=(later(15_000), "5007", "P7"), limit=5
     ),
