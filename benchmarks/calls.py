@@ -4,10 +4,8 @@
 """
 
 import math
-import os
 import re
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks.here import home_of
 from benchmarks.table import Line
 from pd_sf_rules.ledger import Ledger, links, open_ledger
 from pd_sf_rules.model import Link
@@ -30,6 +29,7 @@ ROWS, PAGE, UPDATES, WRITES = 2_000, 100, 250, 200
 """Rows of a query and of a list, incidents of a bulk update, records of a collections call: the services' own sizes."""
 
 LIMITS = "limits: { incidents_per_rule: { count: 0, minutes: 10 }, incidents: { count: 0, minutes: 10 } }"
+COMMENTS = "comments: { salesforce_to_pagerduty: true, pagerduty_to_salesforce: internal }"
 CASE = {"Subject": "Database is down", "Priority": "Medium", "Status": "New", "Origin": "Web"}
 SIDES: Sequence[Direction] = ("salesforce", "pagerduty")
 HEAD = "version: 1\nname: Calls\nenabled: true\nrules:\n"
@@ -100,21 +100,8 @@ def bench() -> Iterator[_Bench]:
     ahead = [timedelta(hours=-24)]
     with (
         running_sandbox(clock=lambda: datetime.now(UTC) + sum(ahead, timedelta())) as world,
-        tempfile.TemporaryDirectory() as name,
+        home_of(world, settings=f"name: default\n{LIMITS}\n{COMMENTS}\n") as home,
     ):
-        home = Path(name)
-        for folder in ("rulesets", "integrations"):
-            (home / folder).mkdir()
-        comments = "comments: { salesforce_to_pagerduty: true, pagerduty_to_salesforce: internal }"
-        (home / "integrations" / "default.yaml").write_text(
-            f"name: default\n{LIMITS}\n{comments}\n"
-        )
-        os.environ |= {
-            "PDSF_RULESETS_DIR": str(home / "rulesets"),
-            "PDSF_INTEGRATIONS_DIR": str(home / "integrations"),
-            "AIRFLOW_HOME": str(home),
-            **world.connections,
-        }
         world.pagerduty.limits.per_minute = 0
         world.pagerduty.limits.per_operation = {}
         ledger = open_ledger(f"sqlite:///{home}/ledger.db")
@@ -175,7 +162,7 @@ def incident_updates(b: _Bench, changed: int, linked: int) -> Iterator[Mix]:
     fewest = _pages(changed, ROWS) + 3 + _pages(linked, PAGE)
     fewest += _pages(linked, UPDATES) + _pages(acknowledged, UPDATES)
     yield _mix(b, f"{changed:,} changed Cases, {linked:,} incident updates", "salesforce", fewest)
-    # Our own updates come back: the log, and who we are.
+    # Our own updates come back: the log, and who we are (which tells the time as well).
     yield _mix(b, "their log, nothing to do", "pagerduty", _entries_pages(b) + 1)
 
 

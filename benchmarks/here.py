@@ -23,13 +23,17 @@ rules:
 
 
 @contextmanager
-def home_of(world: World, rules: str, settings: str = "name: default\n") -> Iterator[Path]:
-    """Point rules, settings, connections and ledger at the folder, and at `world`, for as long as the block runs."""
+def home_of(world: World, rules: str = "", settings: str = "name: default\n") -> Iterator[Path]:
+    """Point rules, settings, connections and ledger at the folder, and at `world`, for as long as the block runs.
+
+    Without `rules` there is no ruleset yet.
+    """
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         for folder in ("rulesets", "integrations"):
             (home / folder).mkdir()
-        (home / "rulesets" / "a.yaml").write_text(rules)
+        if rules:
+            (home / "rulesets" / "a.yaml").write_text(rules)
         (home / "integrations" / "default.yaml").write_text(settings)
         variables = {
             "PDSF_RULESETS_DIR": str(home / "rulesets"),

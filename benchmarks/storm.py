@@ -19,6 +19,7 @@ from pd_sf_rules.pipeline import storms
 from pd_sf_rules.pipeline.opening import open_run
 from pd_sf_rules.pipeline.run import Run
 from pd_sf_rules.pipeline.sync import sync
+from pd_sf_rules.planning.decisions import SUMMARY
 from pd_sf_rules.settings import load_integration
 from sandbox.running import running_sandbox
 from sandbox.world import World
@@ -107,7 +108,7 @@ def _counted(run: Run) -> None:
 
 def _summary(run: Run) -> None:
     (storm,) = storms.held_storms(run)
-    storms.decide(run, storm.name, storms.SUMMARY, who="bench")
+    storms.decide(run, storm.name, SUMMARY, who="bench")
 
 
 if __name__ == "__main__":

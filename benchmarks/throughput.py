@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx2
 from simple_salesforce.api import SFType
@@ -124,23 +125,25 @@ def _bench() -> Iterator[_Bench]:
             for folder in ("rulesets", "integrations"):
                 (home / folder).mkdir()
             (home / "integrations" / "default.yaml").write_text(SETTINGS)
-            os.environ |= {
+            variables = {
                 "PDSF_RULESETS_DIR": str(home / "rulesets"),
                 "PDSF_INTEGRATIONS_DIR": str(home / "integrations"),
                 "PDSF_LEDGER_URL": f"sqlite:///{home}/ledger.db",
                 "AIRFLOW_HOME": str(home),
                 **told["connections"],
             }
-            ledger = open_ledger(os.environ["PDSF_LEDGER_URL"])
-            with httpx2.Client(base_url=told["control_url"], timeout=60) as control:
+            ledger = open_ledger(variables["PDSF_LEDGER_URL"])
+            with (
+                patch.dict(os.environ, variables),
+                httpx2.Client(base_url=told["control_url"], timeout=60) as control,
+            ):
                 bench = _Bench(control, home, ledger)
                 bench.put("/pagerduty/settings", {"per_minute": 0, "per_operation": {}})
                 bench.rules(PAGE)
                 with bench.run() as run:
                     sync(run, "salesforce")
-                time.sleep(
-                    1.1
-                )  # what is stamped in the second of the first look was there before it
+                # What is stamped in the second of the first look was there before it.
+                time.sleep(1.1)
                 yield bench
             ledger.close()
         finally:
