@@ -37,6 +37,14 @@ def _known() -> dict[str, tuple[str, Prepare]]:
     }
 
 
+def tracers() -> dict[str, Callable[[Workload], Callable[[Event], list[bool]]]]:
+    """Return by name how to prepare each installed engine that tells of every condition, and which rules matched.
+
+    zen is not among them: the trace of its decision tables names the rows that matched, and no condition.
+    """
+    return {"datalogic": _datalogic_trace} if _installed("datalogic_py") else {}
+
+
 def contender(load: Workload, prepare: Prepare) -> Callable[[Sequence[Event]], list[Numbers]]:
     """Return a run of an engine over events, that returns the matches of each.
 
@@ -189,6 +197,32 @@ def _datalogic(rules: Sequence[BenchRule], numbers: Numbers) -> Judge:
     glue = {"all": "and", "any": "or"}
     listed = [{glue[rule.kind]: [_logic(c) for c in rule.conditions]} for rule in rules]
     return _fused(rules, numbers, library.Engine().compile(listed).evaluate)
+
+
+def _datalogic_trace(load: Workload) -> Callable[[Event], list[bool]]:
+    """Return the trace of each rule of an event's object: one call for each, as one for all repeats what they share."""
+    engine = importlib.import_module("datalogic_py").Engine()
+    glue = {"all": "and", "any": "or"}
+    by_object = {
+        name: (
+            _rows([rule for _, rule in numbered]),
+            [
+                json.dumps({glue[rule.kind]: [_logic(c) for c in rule.conditions]})
+                for _, rule in numbered
+            ],
+        )
+        for name, numbered in load.by_object().items()
+    }
+
+    def trace(event: Event) -> list[bool]:
+        if event.object not in by_object:
+            return []
+        row, rules = by_object[event.object]
+        data = json.dumps(row(event))
+        told = [json.loads(engine.evaluate_with_trace(rule, data)) for rule in rules]
+        return [one["result"] for one in told]
+
+    return trace
 
 
 def _logic(c: Condition) -> dict[str, Any]:

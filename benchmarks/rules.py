@@ -12,19 +12,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
-from benchmarks.engines import EVERYBODY, Numbers, contender, peers
+from benchmarks.engines import EVERYBODY, Numbers, contender, peers, tracers
 from benchmarks.table import Line
 from benchmarks.workload import Workload, workload
-from pd_sf_rules.ledger.columns import to_json
 from pd_sf_rules.model import Event
+from pd_sf_rules.rules import transcript
 from pd_sf_rules.rules.evaluator import CompiledRules, compile_rules
 
 SIZES = (1, 20, 200, 2000)
 PAGE = 500
-WARM, PAGES = 3, 9
+WARM, PAGES = 3, 8
+TRACED = 5
 EXPLAINED = 4_000
-"""How many verdicts a round makes at most, so that 2,000 rules do not take minutes."""
+"""How many pages are told of with the trace, and how many verdicts of each at most."""
 
 SLOW = {"rule-engine": 200}
 """Engines that are left out above so many rules: they take milliseconds an event."""
@@ -51,6 +53,8 @@ def _at_size(load: Workload, group: str) -> list[Line]:
         if len(load.rules) <= SLOW.get(name, len(load.rules)):
             runs[name] = contender(load, prepare)
     taken: dict[str, list[float]] = {name: [] for name in runs}
+    gc.collect()
+    gc.freeze()  # or each collection before a run walks through all that the engines are made of
     for page in _pages(load):
         answers = {name: _timed(run, page(), taken[name]) for name, run in runs.items()}
         expected = next(iter(answers.values()))
@@ -59,12 +63,7 @@ def _at_size(load: Workload, group: str) -> list[Line]:
                 raise AssertionError(f"{name} answers differently")
     base, *others = [(name, statistics.median(each[WARM:])) for name, each in taken.items()]
     lines = [Line(group, name, spent, spent / base[1]) for name, spent in (base, *others)]
-    per_rule, per_event = _explained(compiled, load)
-    told = (
-        ("ours, one verdict with its conditions", per_rule),
-        ("ours, every verdict as stored", per_event),
-    )
-    return [*lines, *(Line(group, what, spent, spent / base[1]) for what, spent in told)]
+    return lines + _traced(compiled, load, group)
 
 
 def _pages(load: Workload) -> Iterator[Callable[[], list[Event]]]:
@@ -106,24 +105,56 @@ def _timed(run: Run, events: Sequence[Event], taken: list[float]) -> list[list[i
     return [list(answer) for answer in answers]
 
 
-def _explained(compiled: CompiledRules, load: Workload) -> tuple[float, float]:
-    """Return the microseconds that a verdict with all of its conditions takes, matching included.
+def _traced(compiled: CompiledRules, load: Workload, group: str) -> list[Line]:
+    """Return what an event costs when every rule tells of every condition, and equal answers have been seen.
 
-    Then those of an event as the pipeline judges it at log level `info`: matched, every rule's verdict made, and
-    written as the JSON that goes into the ledger.
+    As verdicts in memory; as the JSON that the ledger keeps; and as the trace of the engine that has one.
     """
-    page = next(_pages(load))()
-    explaining = writing = 0.0
-    made = events = 0
-    for event in page:
+    taken: dict[str, list[float]] = {"verdicts": [], "stored": []}
+    runs = {"verdicts": partial(_verdicts, compiled), "stored": partial(_stored, compiled)}
+    for page in islice(_pages(load), WARM + TRACED):
+        for name, run in runs.items():
+            _timed(run, page()[: _few(load)], taken[name])
+    verdicts, stored = (statistics.median(each[WARM:]) for each in taken.values())
+    lines = [
+        Line(f"{group}, with the trace", "ours, as the ledger keeps it", stored, 1.0),
+        Line(
+            f"{group}, with the trace", "ours, as verdicts in memory", verdicts, verdicts / stored
+        ),
+    ]
+    for name, prepare in tracers().items():
+        events = next(_pages(load))()[: max(3, _few(load) // 20)]
+        trace = prepare(load)
         started = time.perf_counter()
-        verdicts = compiled.evaluate(event).verdicts
-        explained = time.perf_counter()
-        to_json(verdicts)
-        writing += time.perf_counter() - explained
-        explaining += explained - started
-        made += len(verdicts)
-        events += 1
-        if made > EXPLAINED:
-            break
-    return explaining / max(made, 1) * 1e6, (explaining + writing) / events * 1e6
+        told = [trace(event) for event in events]
+        spent = (time.perf_counter() - started) / len(events) * 1e6
+        if told != _read_back(compiled, events):
+            raise AssertionError(f"{name} answers differently")
+        lines.append(Line(f"{group}, with the trace", f"{name}, its trace", spent, spent / stored))
+    return lines
+
+
+def _few(load: Workload) -> int:
+    """Return of how many events a page all is told, so that 2,000 rules do not take minutes."""
+    return max(5, min(PAGE, EXPLAINED // len(load.rules)))
+
+
+def _verdicts(compiled: CompiledRules, events: Sequence[Event]) -> list[Numbers]:
+    said = compiled.evaluate_all(events)
+    for at in range(len(events)):
+        said.verdicts(at)
+    return []
+
+
+def _stored(compiled: CompiledRules, events: Sequence[Event]) -> list[Numbers]:
+    said = compiled.evaluate_all(events)
+    for at in range(len(events)):
+        said.transcript(at)
+    return []
+
+
+def _read_back(compiled: CompiledRules, events: Sequence[Event]) -> list[list[bool]]:
+    """Return for each event which of the rules matched, out of what is stored."""
+    said = compiled.evaluate_all(events)
+    stored = [transcript.read(json.loads(said.transcript(at))) for at in range(len(events))]
+    return [[verdict["matched"] for verdict in verdicts] for verdicts in stored]

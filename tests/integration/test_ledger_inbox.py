@@ -1,14 +1,19 @@
 """The inbox keeps every event once, in order, with what was decided about it."""
 
-from dataclasses import fields
+import json
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy import select
 
 from pd_sf_rules.errors import SyncError
-from pd_sf_rules.ledger import Ledger, events
+from pd_sf_rules.ledger import Ledger, events, tables
 from pd_sf_rules.model import ConditionTrace, Event, Verdict
+from pd_sf_rules.rules.evaluator import compile_rules
+from pd_sf_rules.rules.loader import load_text
 from tests.integration.ledger_rows import NOW, an_event, later
+from tests.unit.rule_texts import one_rule
 
 pytest_plugins = ["tests.integration.ledger_databases"]
 
@@ -104,6 +109,24 @@ def test_replay_may_judge_again(ledger: Ledger) -> None:
         stored = events.get_event(c, "event-1")
     assert stored is not None
     assert (stored.run_id, len(stored.verdicts)) == ("run-2", 1)
+
+
+def test_an_evaluation_is_read_back_as_verdicts(ledger: Ledger) -> None:
+    """A transcript says what its verdicts said: on both databases, of any text, with the rules that matched named."""
+    text = one_rule(when="{ field: Case.Subject, operation: contains, value: \U0001f525 }")
+    ruleset, _ = load_text(text, "a.yaml")
+    assert ruleset is not None
+    event = an_event(record={"Subject": 'Ärger "mit" 火 \U0001f525 \x00'}, old={"Subject": None})
+    said = compile_rules([ruleset]).evaluate(event)
+    with ledger.begin() as c:
+        events.add_event(c, event)
+        assert events.mark_evaluated(c, event, said)
+        stored = events.get_event(c, "event-1")
+        matched = c.scalar(select(tables.events.c.matched))
+    assert stored is not None
+    assert json.dumps(stored.verdicts) == json.dumps([asdict(one) for one in said.verdicts])
+    assert stored.verdicts[0]["conditions"][0]["value"] == event.record["Subject"]
+    assert matched == f"{ruleset.name} / {ruleset.rules[0].name}"
 
 
 def test_known_ids_of_any_number(ledger: Ledger) -> None:

@@ -1,6 +1,7 @@
 """Events against rules: which match, in which order, and why not."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from operator import contains
@@ -10,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pd_sf_rules.model import Event, Values
+from pd_sf_rules.model import ConditionTrace, Event, Values
+from pd_sf_rules.rules import transcript
 from pd_sf_rules.rules.compiled import CompiledRule, compile_rule, subject_of
 from pd_sf_rules.rules.evaluator import Evaluation, compile_rules
 from pd_sf_rules.rules.fields import FieldTypes, event_values
 from pd_sf_rules.rules.index import BucketIndex
 from pd_sf_rules.rules.loader import load_text
-from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, TextTest
+from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, TextTest, remark
 from pd_sf_rules.rules.patterns import search_for
+from pd_sf_rules.rules.reasons import reason
 from pd_sf_rules.rules.ruleset import Group, Rule, Ruleset, When
 from pd_sf_rules.rules.words import Parts
 from tests.unit.rule_strategies import EVENTS, PATIENT, RECORDS, RULES, RULESETS, TYPES
@@ -491,7 +494,7 @@ def test_the_index_finds_the_rules_that_hold(
         if page:
             page += page  # once more, now that the tables remember
             linked = [{"Account": event.old} for event in page]
-            assert index.fitting(page, linked) == [
+            assert index.fitting(index.subjects(page, linked)) == [
                 [each for each in compiled if holds(each, event, records, types)]
                 for event, records in zip(page, linked, strict=True)
             ]
@@ -569,3 +572,78 @@ def test_compiled_rules_say_what_a_plain_reading_says(
     for verdict in evaluation.verdicts:
         assert verdict.reason.endswith(".")
         assert (verdict.reason == "Its conditions hold.") is verdict.matched
+
+
+def as_told_one_by_one(
+    compiled: CompiledRule, event: Event, linked: Mapping[str, Values]
+) -> tuple[str, list[ConditionTrace]]:
+    """Return the reason why a rule's conditions hold or not, and each condition judged on its own."""
+    subject = subject_of(event, linked, compiled.rule.object)
+    traces = []
+    for leaf in compiled.leaves:
+        value, old = leaf.read(subject)
+        condition = leaf.condition
+        asked = (condition.name, condition.operation, condition.expected)
+        known = None if old is UNKNOWN else old
+        note = remark(condition.operation, leaf.kind, condition.expected, value, old)
+        traces.append(ConditionTrace(*asked, value, known, leaf.judge(value, old), note))
+    return reason(compiled.rule.when, traces)[1], traces
+
+
+@settings(PATIENT, max_examples=40)
+@given(st.lists(RULESETS, max_size=3), st.lists(EVENTS, max_size=6), TYPES)
+def test_what_is_stored_says_what_every_condition_says_by_itself(
+    rulesets: list[Ruleset], events: list[Event], types: FieldTypes
+) -> None:
+    """Verdicts of a page are those of each condition judged alone, and what is stored of them is read as it was."""
+    rules = compile_rules(rulesets, types)
+    linked = [{"Account": event.old} for event in events]
+    page = rules.evaluate_all(events, linked)
+    for at, event in enumerate(events):
+        about = event.object if event.source == "salesforce" else None
+        bucket = rules.buckets.get((event.integration, event.source, about))
+        verdicts = page.verdicts(at)
+        for verdict, compiled in zip(verdicts, bucket.rules if bucket else (), strict=True):
+            why, traces = as_told_one_by_one(compiled, event, linked[at])
+            if verdict.reason.startswith("Not considered"):
+                assert verdict.conditions == ()
+                continue
+            assert repr(list(verdict.conditions)) == repr(traces)
+            foreign = compiled.rule.scope != "all" and verdict.ruleset not in event.linked_by
+            assert ("is for pairs that" in verdict.reason) is foreign
+            assert foreign or verdict.reason == why
+        stored = transcript.read(json.loads(page.transcript(at)))
+        assert json.dumps(stored) == json.dumps([dataclasses.asdict(one) for one in verdicts])
+        assert page.verdicts_of_matches(at) == tuple(one for one in verdicts if one.matched)
+        assert page[at].verdicts == rules.evaluate(event, linked[at]).verdicts
+
+
+def test_a_transcript_outlives_the_rules_it_is_of() -> None:
+    """What is read back needs no ruleset file: names, version, conditions and values are all in it."""
+    event = sf({**MATCHING, "Subject": "slow", "Tags": ["a"]}, {"Status": "New"})
+    text = judge(WHOLE_FILE, event).transcript
+    (verdict,) = transcript.read(json.loads(text))
+    assert verdict["ruleset"] == "Critical cases"
+    assert verdict["ruleset_version"] == loaded(WHOLE_FILE).version
+    assert verdict["reason"] == f"{NO_TYPE} Nor does any other of 2."
+    assert verdict["conditions"][1] == {
+        "field": "Case.Status",
+        "operation": "changed_to",
+        "expected": "Escalated",
+        "value": "Escalated",
+        "old": "New",
+        "held": True,
+        "note": "",
+    }
+
+
+def test_rows_of_before_the_transcript_are_read_as_they_are() -> None:
+    """A list of verdicts, nothing at all, and the transcript of no rule are read by the same function."""
+    old = [{"ruleset": "A", "rule": "B", "matched": True, "conditions": []}]
+    assert transcript.read(old) == tuple(old)
+    assert transcript.read(None) == transcript.read([]) == ()
+    nobody = compile_rules([]).evaluate(EVENT)
+    assert transcript.read(json.loads(nobody.transcript)) == ()
+    assert nobody.verdicts == ()
+    with pytest.raises(ValueError, match="format 3"):
+        transcript.read({"format": 3})

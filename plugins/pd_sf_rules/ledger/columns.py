@@ -61,6 +61,12 @@ def plain(column: ColumnElement[str]) -> ColumnElement[str]:
     return column.concat("")
 
 
+class JsonText(str):
+    """A value that is JSON already, and is stored as it stands."""
+
+    __slots__ = ()
+
+
 def json_column_type() -> JSON:
     """JSON kept as text on both databases, so that key order and every escape survive; None is SQL NULL."""
     return JSON(none_as_null=True)
@@ -76,13 +82,15 @@ def to_json(value: Any) -> str:
 
     Raises ValueError for NaN and infinities, TypeError for anything else JSON cannot hold.
     """
+    if value.__class__ is JsonText:
+        return str(value)
     return json.dumps(value, default=_likeness, allow_nan=False)
 
 
 def _likeness(value: Any) -> Any:
     kind = value.__class__
     parts = _parts(kind)
-    if parts:  # asked first: verdicts and their traces come by the thousand
+    if parts:
         return {name: getattr(value, name) for name in parts}
     if isinstance(value, Mapping):
         return dict(value)

@@ -7,9 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select, tuple_, update
 
+from pd_sf_rules.ledger.columns import JsonText
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import IS_PENDING, actions, events, horizons
 from pd_sf_rules.model import Event, Source, Verdict
+from pd_sf_rules.rules import transcript
+from pd_sf_rules.rules.evaluator import Evaluation
 
 PENDING = "pending"
 EVALUATED = "evaluated"
@@ -144,7 +147,7 @@ def known_ids(c: Connection, ids: Iterable[str]) -> set[str]:
 def mark_evaluated(
     c: Connection,
     event: Event,
-    verdicts: Collection[Verdict | Mapping[str, Any]],
+    verdicts: Collection[Verdict | Mapping[str, Any]] | Evaluation,
     *,
     run_id: str | None = None,
     again: bool = False,
@@ -153,15 +156,17 @@ def mark_evaluated(
 
     False, and nothing is written, when the event is not pending: another process was first, so its plan
     stands and the caller's is to be dropped. `again` is for a replay: it judges an evaluated event once more.
+    An evaluation is stored as its transcript, verdicts each with all that it says.
     """
+    kept, matched = _kept(verdicts)
     judged = update(events).where(events.c.id == event.id)
     if not again:
         judged = judged.where(events.c.state == PENDING)
     done = c.execute(
         judged.values(
             payload=_payload(event),
-            verdicts=list(verdicts),
-            matched=_matched(verdicts),
+            verdicts=kept,
+            matched=matched,
             state=EVALUATED,
             run_id=run_id,
             evaluated_at=datetime.now(UTC),
@@ -170,16 +175,22 @@ def mark_evaluated(
     return done.first() is not None
 
 
-def _matched(verdicts: Iterable[Verdict | Mapping[str, Any]]) -> str:
-    """Name the rules that matched as `ruleset / rule`, one a line."""
-    said = [
-        (one.ruleset, one.rule, one.matched)
-        if isinstance(one, Verdict)
-        else (one["ruleset"], one["rule"], one["matched"])
-        for one in verdicts
-    ]
-    names = [f"{ruleset} / {rule}" for ruleset, rule, matched in said if matched]
-    return "\n".join(dict.fromkeys(names))
+def _kept(verdicts: Collection[Verdict | Mapping[str, Any]] | Evaluation) -> tuple[Any, str]:
+    """Return what is stored of verdicts, and the rules that matched as `ruleset / rule`, one a line."""
+    kept: Any
+    if isinstance(verdicts, Evaluation):
+        matched = [(ruleset.name, rule.name) for ruleset, rule in verdicts.matches]
+        kept = JsonText(verdicts.transcript)
+    else:
+        said = [
+            (one.ruleset, one.rule, one.matched)
+            if isinstance(one, Verdict)
+            else (one["ruleset"], one["rule"], one["matched"])
+            for one in verdicts
+        ]
+        matched = [(ruleset, rule) for ruleset, rule, it_matched in said if it_matched]
+        kept = list(verdicts)
+    return kept, "\n".join(dict.fromkeys(f"{ruleset} / {rule}" for ruleset, rule in matched))
 
 
 def get_event(c: Connection, event_id: str) -> StoredEvent | None:
@@ -303,7 +314,7 @@ def _stored(row: RowMapping) -> StoredEvent:
         seq=row["seq"],
         state=row["state"],
         echo_of=row["echo_of"],
-        verdicts=tuple(row["verdicts"] or ()),
+        verdicts=transcript.read(row["verdicts"]),
         run_id=row["run_id"],
         received_at=row["received_at"],
         evaluated_at=row["evaluated_at"],

@@ -10,6 +10,7 @@ from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Action, Event, Link, Source
 from pd_sf_rules.pipeline.rulebook import Rulebook
 from pd_sf_rules.pipeline.run import Run
 from pd_sf_rules.planning.planner import plan
+from pd_sf_rules.rules.evaluator import Evaluation
 from pd_sf_rules.systems.pagerduty.incidents import fetch_incidents
 from pd_sf_rules.systems.salesforce.changes import fetch_records
 
@@ -23,7 +24,7 @@ class Judged:
     """One event as it was judged, with the plan that follows."""
 
     event: Event
-    verdicts: Sequence[Verdict]
+    said: Evaluation
     actions: Sequence[Action]
 
 
@@ -43,7 +44,7 @@ def evaluate(run: Run, rulebook: Rulebook, source: Source) -> dict[str, int]:
         with run.ledger.begin() as c:
             _write(c, run, judged)
         counts["evaluated"] += len(judged)
-        counts["matched"] += sum(any(v.matched for v in one.verdicts) for one in judged)
+        counts["matched"] += sum(bool(one.said.matches) for one in judged)
         counts["planned"] += sum(len(one.actions) for one in judged)
 
 
@@ -62,23 +63,20 @@ def judge(run: Run, rulebook: Rulebook, pending: Sequence[Event]) -> list[Judged
         linked.append(of_event)
     said = rulebook.compiled.evaluate_all(completed, linked)
     return [
-        Judged(event, said[at].verdicts, plan(event, said.matches[at]))
-        for at, event in enumerate(completed)
+        Judged(event, said[at], plan(event, said.matches[at])) for at, event in enumerate(completed)
     ]
 
 
 def _write(c: Connection, run: Run, judged: Iterable[Judged]) -> None:
     """Write verdicts and plan of each event; where another process judged it first, its plan stands alone."""
     for one in judged:
-        if events.mark_evaluated(c, one.event, _worth_keeping(run, one.verdicts), run_id=run.id):
+        if events.mark_evaluated(c, one.event, _worth_keeping(run, one.said), run_id=run.id):
             actions.add_actions(c, one.actions)
 
 
-def _worth_keeping(run: Run, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
-    """Leave out, at log level `error`, what rules said that did not match."""
-    if run.integration.log.level != "error":
-        return verdicts
-    return [one for one in verdicts if one.matched]
+def _worth_keeping(run: Run, said: Evaluation) -> Evaluation | Sequence[Verdict]:
+    """Leave out, at log level `error`, what rules said that did not match: it is not even worked out."""
+    return said.verdicts_of_matches if run.integration.log.level == "error" else said
 
 
 def _pairs(c: Connection, run: Run, pending: Sequence[Event]) -> dict[str, list[Link]]:

@@ -55,7 +55,7 @@ def preview(
         counts={
             "pulled": len(pending),
             "evaluated": len(judged),
-            "matched": sum(any(v.matched for v in one.verdicts) for one in judged),
+            "matched": sum(bool(one.said.matches) for one in judged),
             "applied": 0,
             "skipped": 0,
             "failed": 0,

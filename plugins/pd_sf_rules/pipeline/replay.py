@@ -172,7 +172,7 @@ def _judged_again(
         known = {one.id for one in done}
         fresh = [one for one in now.actions if one.id not in known and one.mode == "live"]
         if fresh:
-            found.append(Again(event, now.verdicts, fresh))
+            found.append(Again(event, now.said.verdicts, fresh))
     return found
 
 

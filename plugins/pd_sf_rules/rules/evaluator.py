@@ -10,91 +10,126 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from pd_sf_rules.model import PAGERDUTY, ConditionTrace, Event, Mode, Source, Values, Verdict
+from pd_sf_rules.model import PAGERDUTY, Event, Source, Values, Verdict
 from pd_sf_rules.rules import needs
-from pd_sf_rules.rules.compiled import CompiledRule, Subject, compile_rule, subject_of
+from pd_sf_rules.rules.compiled import CompiledRule, Subject, compile_rule
 from pd_sf_rules.rules.fields import FieldTypes
 from pd_sf_rules.rules.index import BucketIndex
-from pd_sf_rules.rules.reasons import reason
 from pd_sf_rules.rules.ruleset import Rule, Ruleset
+from pd_sf_rules.rules.transcript import Said, Script, Stops
 
 Bucket = tuple[str, Source, str | None]
 Matches = Sequence[tuple[Ruleset, Rule]]
 _NOTHING: Values = MappingProxyType({})
 
 
+@dataclass(slots=True)
+class _Page:
+    """Events that one bucket judged: their places among all, what its rules saw of them, and which of them acted."""
+
+    bucket: BucketIndex
+    places: Sequence[int]
+    subjects: Sequence[Sequence[Subject]]
+    acting: Sequence[Sequence[CompiledRule]]
+
+
 class Evaluations:
-    """What the rules said about each of many events. `matches` are the rules that matched, in order, for each."""
+    """What the rules said about each of many events. `matches` are the rules that matched, in order, for each.
 
-    __slots__ = ("_buckets", "_events", "_linked", "matches")
+    What every rule said of every condition is worked out when it is first asked for, for all events at once.
+    """
 
-    def __init__(self, events: Sequence[Event], linked: Sequence[Mapping[str, Values]]) -> None:
+    __slots__ = ("_events", "_pages", "_said", "matches")
+
+    def __init__(self, events: Sequence[Event]) -> None:
         self.matches: list[Matches] = [()] * len(events)
-        self._buckets: list[BucketIndex | None] = [None] * len(events)
         self._events = events
-        self._linked = linked
+        self._pages: list[_Page] = []
+        self._said: dict[int, tuple[Script, Said]] | None = None
 
     def __getitem__(self, at: int) -> "Evaluation":
         """Return what they said about the event of that place."""
-        return Evaluation(
-            self.matches[at],
-            self._buckets[at],
-            self._events[at],
-            self._linked[at] if self._linked else _NOTHING,
-        )
+        return Evaluation(self, at)
 
-    def judge(self, bucket: BucketIndex, places: Sequence[int]) -> None:
-        """Judge the events of these places by the rules of a bucket."""
-        events = [self._events[at] for at in places]
-        linked = [self._linked[at] for at in places] if self._linked else ()
-        for at, fitting in zip(places, bucket.fitting(events, linked), strict=True):
-            self._buckets[at] = bucket
-            if fitting:
-                acting = fitting if bucket.free else _acting(fitting, self._events[at])
-                self.matches[at] = [(each.ruleset, each.rule) for each in acting]
-
-
-class Evaluation:
-    """What the rules said about one event. `matches` are the rules that matched, in order."""
-
-    __slots__ = ("_bucket", "_event", "_linked", "_verdicts", "matches")
-
-    def __init__(
-        self,
-        matches: Matches,
-        bucket: BucketIndex | None,
-        event: Event,
-        linked: Mapping[str, Values],
+    def judge(
+        self, bucket: BucketIndex, places: Sequence[int], linked: Sequence[Mapping[str, Values]]
     ) -> None:
-        self.matches = matches
-        self._bucket = bucket
-        self._event = event
-        self._linked = linked
-        self._verdicts: tuple[Verdict, ...] | None = None
+        """Judge the events of these places by the rules of a bucket; `linked` are the records of all events."""
+        events = [self._events[at] for at in places]
+        subjects = bucket.subjects(events, [linked[at] for at in places] if linked else ())
+        acting = bucket.fitting(subjects)
+        if not bucket.free:
+            acting = [
+                list(_acting(each, event)) if each else each
+                for each, event in zip(acting, events, strict=True)
+            ]
+        for at, matching in zip(places, acting, strict=True):
+            if matching:
+                self.matches[at] = [(each.ruleset, each.rule) for each in matching]
+        self._pages.append(_Page(bucket, places, subjects, acting))
+
+    def verdicts(self, at: int) -> tuple[Verdict, ...]:
+        """Return a verdict for every rule that considered an event, in order, with each of its conditions."""
+        script, said = self._observed().get(at, _NO_RULE)
+        return tuple(script.verdicts(said))
+
+    def transcript(self, at: int) -> str:
+        """Return the same as the JSON that the ledger keeps; `transcript.read` reads it."""
+        script, said = self._observed().get(at, _NO_RULE)
+        return script.text(said)
+
+    def verdicts_of_matches(self, at: int) -> tuple[Verdict, ...]:
+        """Return the verdicts of the rules that matched; no other condition is looked at."""
+        if not self.matches[at]:
+            return ()
+        page = next(page for page in self._pages if at in page.places)
+        place = page.places.index(at)
+        subjects = [[seen[place]] for seen in page.subjects]
+        observer = page.bucket.observer
+        (said,) = observer.said([self._events[at]], subjects, [page.acting[place]])
+        return tuple(observer.script.verdicts(said, matched_only=True))
+
+    def _observed(self) -> Mapping[int, tuple[Script, Said]]:
+        """Return what came out for each event that rules considered."""
+        if self._said is None:
+            self._said = {}
+            for page in self._pages:
+                observer, events = page.bucket.observer, [self._events[at] for at in page.places]
+                said = observer.said(events, page.subjects, page.acting)
+                for at, each in zip(page.places, said, strict=True):
+                    self._said[at] = observer.script, each
+        return self._said
+
+
+_NO_RULE = (Script((), ()), Said(0, (), (), frozenset(), ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the rules said about one event, the one at a place among others."""
+
+    _all: Evaluations = field(repr=False)
+    _at: int
+
+    @property
+    def matches(self) -> Matches:
+        """The rules that matched, in order."""
+        return self._all.matches[self._at]
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """A verdict for every rule considered, in order, with each of its conditions; made when first read."""
-        if self._verdicts is None:
-            rules = self._bucket.rules if self._bucket else ()
-            self._verdicts = tuple(_verdicts(rules, self._event, self._linked))
-        return self._verdicts
+        """A verdict for every rule considered, in order, with each of its conditions; made when read."""
+        return self._all.verdicts(self._at)
 
+    @property
+    def verdicts_of_matches(self) -> tuple[Verdict, ...]:
+        """The verdicts of the rules that matched."""
+        return self._all.verdicts_of_matches(self._at)
 
-class _Stops:
-    """Which rule has stopped the event, for live rules and for shadow ones."""
-
-    def __init__(self) -> None:
-        self._by: dict[Mode, str] = {}
-
-    def before(self, mode: Mode) -> str | None:
-        """Return the name of the rule that keeps later rules of this mode from judging, None if there is none."""
-        return self._by.get("live") or (self._by.get("shadow") if mode == "shadow" else None)
-
-    def matched(self, candidate: CompiledRule) -> None:
-        """Note a match: with stop it ends the event for later rules; a shadow rule stops only shadow rules."""
-        if candidate.rule.stop:
-            self._by.setdefault(candidate.ruleset.mode, candidate.rule.name)
+    @property
+    def transcript(self) -> str:
+        """All verdicts as the JSON that the ledger keeps."""
+        return self._all.transcript(self._at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +152,7 @@ class CompiledRules:
         self, events: Sequence[Event], linked: Sequence[Mapping[str, Values]] = ()
     ) -> Evaluations:
         """Judge many events, each with the records it is linked to: several times as fast as one by one."""
-        found = Evaluations(events, linked)
+        found = Evaluations(events)
         places: dict[Bucket, list[int]] = {key: [] for key in self.buckets}
         for at, event in enumerate(events):
             about = None if event.source == PAGERDUTY else event.object
@@ -126,7 +161,7 @@ class CompiledRules:
                 held.append(at)
         for key, held in places.items():
             if held:
-                found.judge(self.buckets[key], held)
+                found.judge(self.buckets[key], held, linked)
         return found
 
     def objects(self) -> frozenset[str]:
@@ -156,47 +191,17 @@ class CompiledRules:
 
 def _acting(fitting: Sequence[CompiledRule], event: Event) -> Iterator[CompiledRule]:
     """Yield those of the rules whose conditions hold that match: in scope, and not stopped."""
-    stops = _Stops()
+    stops = Stops()
     for each in fitting:
-        if not stops.before(each.ruleset.mode) and _in_scope(each, event):
-            stops.matched(each)
+        mode, rule = each.ruleset.mode, each.rule
+        if not stops.before(mode) and _in_scope(each, event):
+            if rule.stop:
+                stops.matched(mode, rule.name)
             yield each
 
 
 def _in_scope(candidate: CompiledRule, event: Event) -> bool:
     return candidate.rule.scope == "all" or candidate.ruleset.name in event.linked_by
-
-
-def _verdicts(
-    considered: Sequence[CompiledRule], event: Event, linked: Mapping[str, Values]
-) -> Iterator[Verdict]:
-    """Yield what each rule said."""
-    stops = _Stops()
-    subjects: dict[str, Subject] = {}
-    for each in considered:
-        about = each.rule.object
-        if about not in subjects:
-            subjects[about] = subject_of(event, linked, about)
-        yield _verdict(each, event, subjects[about], stops)
-
-
-def _verdict(candidate: CompiledRule, event: Event, subject: Subject, stops: _Stops) -> Verdict:
-    """Return what one rule said, with every one of its conditions."""
-    ruleset, rule = candidate.ruleset, candidate.rule
-    stopper = stops.before(ruleset.mode)
-    traces: tuple[ConditionTrace, ...] = ()
-    if stopper:
-        matched, why = False, f"Not considered: '{stopper}' matched before and says stop."
-    else:
-        traces = tuple([leaf.trace(subject) for leaf in candidate.leaves])
-        matched, why = reason(rule.when, traces)
-        if not _in_scope(candidate, event):
-            made = "is linked by another ruleset" if event.linked_by else "is not linked"
-            why = f"The rule is for pairs that '{ruleset.name}' made, and this one {made}."
-            matched = False
-    if matched:
-        stops.matched(candidate)
-    return Verdict(ruleset.name, ruleset.version, ruleset.mode, rule.name, matched, why, traces)
 
 
 def compile_rules(

@@ -20,8 +20,9 @@ from pd_sf_rules.rules.compiled import (
     subjects_of,
 )
 from pd_sf_rules.rules.fields import FieldRef
+from pd_sf_rules.rules.observer import Observer
 from pd_sf_rules.rules.operations import OPERATIONS, Takes
-from pd_sf_rules.rules.sides import SideTables
+from pd_sf_rules.rules.sides import Places, Sides
 from pd_sf_rules.rules.tables import Test, looks_for_part, must_be_there
 
 _COSTLY = ("matches", "not_matches")
@@ -72,7 +73,7 @@ class BucketIndex:
         self._remembered: dict[int, list[Entry]] = {}
         self._objects = list(dict.fromkeys(rule.rule.object for rule in rules))
         chosen = _chosen(rules)
-        tests: dict[tuple[int, int], dict[str, list[Test]]] = {}
+        tests: Places = {}
         for at, rule in enumerate(rules):
             bit = self._mark >> (at + 1)  # the first rule's bit is the highest: masks read in order
             about = self._objects.index(rule.rule.object)
@@ -87,24 +88,28 @@ class BucketIndex:
                 of_side = tests.setdefault((about, PLACE[ref.side]), {})
                 test = Test(leaf, bit, keeps=_keeps(rule, part))
                 of_side.setdefault(ref.path, []).append(test)
-        self._sides = [
-            (about, place, SideTables(held, self._everybody, of_event=place == PLACE["event"]))
-            for (about, place), held in tests.items()
-        ]
+        self._sides = Sides(tests, self._everybody)
+        self._observer: Observer | None = None
 
-    def fitting(
+    @property
+    def observer(self) -> Observer:
+        """What tells of every condition whether it held; made when it is first asked for."""
+        if self._observer is None:
+            self._observer = Observer(self.rules, self._objects)
+        return self._observer
+
+    def subjects(
         self, events: Sequence[Event], linked: Sequence[Mapping[str, Values]]
-    ) -> list[list[CompiledRule]]:
-        """Return for each event the rules whose conditions hold, in order; `linked` are the records of each.
+    ) -> list[list[Subject]]:
+        """Return for each object what its rules see of each event; `linked` are the records of each."""
+        return [subjects_of(events, linked, name) for name in self._objects]
+
+    def fitting(self, subjects: Sequence[Sequence[Subject]]) -> list[list[CompiledRule]]:
+        """Return for each event the rules whose conditions hold, in order.
 
         Events are judged field by field: a table is at hand when the next event needs it.
         """
-        subjects = [subjects_of(events, linked, name) for name in self._objects]
-        masks = [self._everybody] * len(events)
-        for about, place, tables in self._sides:
-            seen = subjects[about]
-            nows = [subject[place] for subject in seen]
-            masks = tables.survivors(masks, nows, [subject[place + 1] for subject in seen])
+        masks = self._sides.survivors(self._everybody, subjects, len(subjects[0]))
         turned, is_open = self._turned, self._open
         return [
             self._confirmed(candidates, mask, seen)

@@ -10,11 +10,37 @@ from operator import and_, itemgetter, ne, or_
 from typing import Any
 
 from pd_sf_rules.model import Values
+from pd_sf_rules.rules.compiled import PLACE, Subject
 from pd_sf_rules.rules.fields import event_value
 from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN
 from pd_sf_rules.rules.tables import ChangeTable, LevelTable, Test
 
 Take = Callable[[Any], tuple[Any, ...]]
+
+
+Places = dict[tuple[int, int], dict[str, list[Test]]]
+"""Tests by where they look: (the place of the object, the place in its subject), and the field's path."""
+
+
+class Sides:
+    """The tables of all sides of a bucket."""
+
+    def __init__(self, tests: Places, everybody: int) -> None:
+        self._sides = [
+            (about, place, SideTables(held, everybody, of_event=place == PLACE["event"]))
+            for (about, place), held in tests.items()
+        ]
+
+    def survivors(
+        self, everybody: int, subjects: Sequence[Sequence[Subject]], events: int
+    ) -> list[int]:
+        """Return for each of so many events the mask of what survives; `subjects` are those of each object."""
+        masks = [everybody] * events
+        for about, place, tables in self._sides:
+            seen = subjects[about]
+            nows = [subject[place] for subject in seen]
+            masks = tables.survivors(masks, nows, [subject[place + 1] for subject in seen])
+        return masks
 
 
 class SideTables:
