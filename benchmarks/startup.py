@@ -39,11 +39,12 @@ def measure() -> list[Line]:
 def _lint() -> list[Line]:
     with_package = {"PYTHONPATH": str(ROOT / "plugins")}
     lint = [sys.executable, "-m", "pd_sf_rules", "lint", str(ROOT / "include" / "rulesets")]
-    spent = {
-        "python -c pass": _best([sys.executable, "-c", "pass"], {}, ROUNDS),
-        f"python -c '{REFERENCE}'": _best([sys.executable, "-c", REFERENCE], {}, ROUNDS),
-        "pdsf lint, the example rulesets and their tests": _best(lint, with_package, ROUNDS),
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        f"python -c '{REFERENCE}'": [sys.executable, "-c", REFERENCE],
+        "pdsf lint, the example rulesets and their tests": lint,
     }
+    spent = _best(commands, with_package, ROUNDS)
     base = spent[f"python -c '{REFERENCE}'"]
     return [
         Line("a command", what, seconds * 1e3, seconds / base, "ms")
@@ -63,29 +64,34 @@ def _dag_files() -> list[Line]:
             "PYTHONPATH": str(ROOT / "plugins"),
         }
         files = [empty, *sorted((ROOT / "dags").glob("*.py"))]
-        spent = {
-            path.name: _best([sys.executable, "-c", PARSE, str(path)], settings, PARSES)
+        commands = {
+            path.name: [sys.executable, "-c", PARSE, str(path)]
             for path in files
             if path.name != "integration_files.py"  # an asset only, no DAG
         }
+        spent = _best(commands, settings, PARSES)
     base = spent[empty.name]
     group = "a DAG file, Airflow's own start included"
     return [Line(group, what, used * 1e3, used / base, "ms") for what, used in spent.items()]
 
 
-def _best(command: Sequence[str], settings: Mapping[str, str], rounds: int) -> float:
-    """Return the least processor seconds (user and system) that a command took, started anew each time.
+def _best(
+    commands: Mapping[str, Sequence[str]], settings: Mapping[str, str], rounds: int
+) -> dict[str, float]:
+    """Return the least processor seconds (user and system) that each command took, started anew each time.
 
-    Unlike the clock on the wall they hardly tell who else uses the machine; on an idle one the two are alike.
+    Unlike the clock on the wall they hardly tell who else uses the machine; on an idle one the two are alike. They
+    take turns, so that a machine whose speed changes changes all of them.
     """
     # Compiled modules are kept, as they are unless a machine is told otherwise: the first round makes them.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **settings}
-    spent = []
+    spent: dict[str, list[float]] = {what: [] for what in commands}
     for _ in range(rounds):
-        before = _used()
-        subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True)
-        spent.append(_used() - before)
-    return min(spent)
+        for what, command in commands.items():
+            before = _used()
+            subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True)
+            spent[what].append(_used() - before)
+    return {what: min(seconds) for what, seconds in spent.items()}
 
 
 def _used() -> float:
