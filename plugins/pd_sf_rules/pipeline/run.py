@@ -44,6 +44,8 @@ class Run:
     connect: Connect
     watched: Mapping[str, Collection[str]] = field(default_factory=dict)
     """The fields that rules name, by object: what a snapshot holds. Set when the rules are loaded."""
+    widths: dict[str, int] = field(default_factory=dict, repr=False)
+    """How many requests of a kind went out side by side at last, of those that all went well."""
     _salesforce: SalesforceClient | None = field(default=None, repr=False)
     _pagerduty: PagerDutyClient | None = field(default=None, repr=False)
     _lookups: Lookups | None = field(default=None, repr=False)

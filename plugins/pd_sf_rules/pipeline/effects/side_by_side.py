@@ -61,9 +61,15 @@ def side_by_side(
     result for each. Raises SyncError when the ledger cannot take an outcome, after all that is under way has come back.
     """
     most = run.integration.limits.parallel_requests
+    kind = effect.__name__
+    # A wave goes on where the last one ended, if that went well.
+    reached = run.widths.pop(kind, OUT_OF_REACH)
     with ThreadPoolExecutor(most, thread_name_prefix="request") as pool:
-        width = len(tasks) if together else min(OUT_OF_REACH, most)
-        _Crew(run, effect, pool, together, most=max(most, width), width=width).carry_out(tasks)
+        width = len(tasks) if together else min(reached, most)
+        crew = _Crew(run, effect, pool, together, most=max(most, width), width=width)
+        crew.carry_out(tasks)
+    if crew.goes_well and not together:
+        run.widths[kind] = crew.width
 
 
 @dataclass(slots=True)
@@ -112,6 +118,11 @@ class _Crew:
                 break
         if self._trouble is not None:
             raise self._trouble
+
+    @property
+    def goes_well(self) -> bool:
+        """Whether the last request had a usable answer."""
+        return self._in_a_row == 0
 
     def _begin(self) -> None:
         """Begin as many as there is room for; one that touches what another is at waits, and what comes after it."""
@@ -218,6 +229,7 @@ class _Crew:
 
     def _hold_back(self, limited: str, error: RateLimitedError) -> None:
         """Conclude those not begun that are made by the same requests: a limit says nothing about others."""
+        self.width = min(self.width, OUT_OF_REACH)
         waiting, self._left = self._left, deque()
         for task in waiting:
             if requests_of(task.action.kind) == limited:
