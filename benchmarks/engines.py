@@ -37,8 +37,10 @@ def _known() -> dict[str, tuple[str, Prepare]]:
     }
 
 
-def tracers() -> dict[str, Callable[[Workload], Callable[[Event], list[bool]]]]:
-    """Return by name how to prepare each installed engine that tells of every condition, and which rules matched.
+def tracers() -> dict[str, Callable[[Workload], Callable[[Event], list[str]]]]:
+    """Return by name how to prepare each installed engine that tells of every condition: event in, a trace a rule out.
+
+    A trace is JSON whose `result` says whether the rule matched.
 
     zen is not among them: the trace of its decision tables names the rows that matched, and no condition.
     """
@@ -199,7 +201,7 @@ def _datalogic(rules: Sequence[BenchRule], numbers: Numbers) -> Judge:
     return _fused(rules, numbers, library.Engine().compile(listed).evaluate)
 
 
-def _datalogic_trace(load: Workload) -> Callable[[Event], list[bool]]:
+def _datalogic_trace(load: Workload) -> Callable[[Event], list[str]]:
     """Return the trace of each rule of an event's object: one call for each, as one for all repeats what they share."""
     engine = importlib.import_module("datalogic_py").Engine()
     glue = {"all": "and", "any": "or"}
@@ -214,13 +216,12 @@ def _datalogic_trace(load: Workload) -> Callable[[Event], list[bool]]:
         for name, numbered in load.by_object().items()
     }
 
-    def trace(event: Event) -> list[bool]:
+    def trace(event: Event) -> list[str]:
         if event.object not in by_object:
             return []
         row, rules = by_object[event.object]
         data = json.dumps(row(event))
-        told = [json.loads(engine.evaluate_with_trace(rule, data)) for rule in rules]
-        return [one["result"] for one in told]
+        return [engine.evaluate_with_trace(rule, data) for rule in rules]
 
     return trace
 

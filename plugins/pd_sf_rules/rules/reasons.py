@@ -20,6 +20,14 @@ def reason(when: When, traces: Sequence[ConditionTrace]) -> tuple[bool, str]:
     return (True, HOLDS) if against is None else (False, _told(against))
 
 
+def reason_of_all(traces: Sequence[ConditionTrace]) -> str:
+    """Return the first reason why not all of these conditions hold: the same sentence, the short way."""
+    for trace in traces:
+        if not trace.held:
+            return _sentence(trace)
+    return HOLDS
+
+
 _Against = tuple[ConditionTrace | When, int]
 """What keeps a tree from holding: a condition, or what a `not` wraps; the first of so many alternatives."""
 

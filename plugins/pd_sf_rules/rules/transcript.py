@@ -4,10 +4,11 @@ A transcript holds all that its verdicts are made of, and nothing twice: the rul
 then (the same text for every event, made once), the values that they saw, which conditions held and which rules
 matched. Verdicts of an event just judged and of one read back are made by the same function.
 
-`{"format": 2, "rulesets": [[name, version, mode]], "fields": [name], "rules": [{"of": ruleset, "rule": name,
-"when": tree}], "held": hexadecimal, one bit a condition, the first lowest, "said": [[value of each field],
-{field: the earlier value, where it differs}, [field without a known one], [rule that matched], [name of a ruleset that
-made the pair]]}`; a ruleset, field or rule is its place in the list above. A tree is `[kind, member, ...]` or
+`{"format": 2, "script": text, "held": hexadecimal, one bit a condition, the first lowest, "said": [[value of each
+field], {field: the earlier value, where it differs}, [field without a known one], [rule that matched], [name of a
+ruleset that made the pair]]}`. The script is JSON in a text, so that it need not be read anew for every event:
+`{"rulesets": [[name, version, mode]], "fields": [name], "rules": [{"of": ruleset, "rule": name, "when": tree}]}`.
+A ruleset, field or rule is its place in these lists; a tree is `[kind, member, ...]` or
 `[field, operation, expected, kind]`.
 """
 
@@ -15,12 +16,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 from pd_sf_rules.model import ConditionTrace, Mode, Verdict
 from pd_sf_rules.rules.fields import FieldRef
 from pd_sf_rules.rules.operations import UNKNOWN, Remark, remarks
-from pd_sf_rules.rules.reasons import HOLDS, reason
+from pd_sf_rules.rules.reasons import HOLDS, reason, reason_of_all
 from pd_sf_rules.rules.ruleset import Condition, Group, Rule, Ruleset, Scope, When, conditions_of
 from pd_sf_rules.rules.values import Kind
 
@@ -61,7 +63,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One rule with its conditions in the order written; the bit of the first is `1 << first`."""
+    """One rule with its conditions in the order written; the bit of the first is `1 << first`.
+
+    `flat` says that it is nothing but conditions that must all hold.
+    """
 
     ruleset: str
     version: str
@@ -72,6 +77,7 @@ class Part:
     when: When
     first: int
     lines: tuple[Line, ...]
+    flat: bool
 
 
 class Stops:
@@ -121,7 +127,8 @@ class Script:
         if not self.parts:
             return "[]"
         if not self._head:
-            self._head = _ENCODE(self._constants())[:-1]
+            script = _ENCODE(self._constants())
+            self._head = _ENCODE({"format": FORMAT, "script": script})[:-1]
         old = {}
         unknown = []
         for at, (value, before) in enumerate(zip(said.values, said.old, strict=True)):
@@ -147,7 +154,6 @@ class Script:
                 told["stop"] = True
             rules.append(told)
         return {
-            "format": FORMAT,
             "rulesets": list(rulesets),
             "fields": self.fields,
             "rules": rules,
@@ -165,7 +171,9 @@ def script_of(rules: Iterable[tuple[Ruleset, Rule, Sequence[Kind]]]) -> Script:
             for each, kind in zip(conditions_of(rule.when), kinds, strict=True)
         )
         of = (ruleset.name, ruleset.version, ruleset.mode)
-        parts.append(Part(*of, rule.name, rule.scope, rule.stop, rule.when, first, lines))
+        parts.append(
+            Part(*of, rule.name, rule.scope, rule.stop, rule.when, first, lines, _flat(rule.when))
+        )
         first += len(lines)
     return Script(parts, [name for _, name in places])
 
@@ -187,7 +195,7 @@ def parsed(stored: Mapping[str, Any]) -> tuple[Script, Said]:
     """Return script and outcome of a transcript. Raises ValueError for a format that is newer than this program."""
     if stored["format"] != FORMAT:
         raise ValueError(f"verdicts of format {stored['format']}: this program reads {FORMAT}")
-    script = _script(stored["rulesets"], stored["fields"], stored["rules"])
+    script = _script(stored["script"])
     values, changed, unknown, matched, linked_by = stored["said"]
     old = list(values)
     for at, before in changed.items():
@@ -230,7 +238,13 @@ def _reason(part: Part, traces: Sequence[ConditionTrace], said: Said) -> str:
     if part.scope != "all" and part.ruleset not in said.linked_by:
         made = "is linked by another ruleset" if said.linked_by else "is not linked"
         return f"The rule is for pairs that '{part.ruleset}' made, and this one {made}."
-    return reason(part.when, traces)[1]
+    return reason_of_all(traces) if part.flat else reason(part.when, traces)[1]
+
+
+def _flat(when: When) -> bool:
+    if isinstance(when, Condition):
+        return True
+    return when.kind == "all" and all(isinstance(each, Condition) for each in when.members)
 
 
 def _mapping(verdict: Verdict) -> dict[str, Any]:
@@ -253,19 +267,31 @@ def _tree(when: When, lines: Iterator[Line]) -> list[Any]:
     return [when.kind, *(_tree(member, lines) for member in when.members)]
 
 
-def _script(
-    rulesets: Sequence[Sequence[Any]], names: Sequence[str], rules: Iterable[Mapping[str, Any]]
-) -> Script:
-    """Return the script of what `_constants` made."""
+@lru_cache(maxsize=8)
+def _script(text: str) -> Script:
+    """Return the script of what `_constants` made; those read last are remembered."""
+    stored = json.loads(text)
+    rulesets, names = stored["rulesets"], stored["fields"]
     parts: list[Part] = []
     first = 0
-    for told in rules:
+    for told in stored["rules"]:
         lines: list[Line] = []
         when = _when(told["when"], names, lines)
         name, version, mode = rulesets[told["of"]]
         scope, stop = told.get("scope", "all"), told.get("stop", False)
         parts.append(
-            Part(name, version, mode, told["rule"], scope, stop, when, first, tuple(lines))
+            Part(
+                name,
+                version,
+                mode,
+                told["rule"],
+                scope,
+                stop,
+                when,
+                first,
+                tuple(lines),
+                _flat(when),
+            )
         )
         first += len(lines)
     return Script(parts, names)
