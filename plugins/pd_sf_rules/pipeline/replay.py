@@ -7,13 +7,14 @@ looked up before it is sent again.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from pd_sf_rules.errors import ConfigError, SyncError
 from pd_sf_rules.ledger import Ledger, actions, events, links, waiting
 from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.ledger.events import StoredEvent
-from pd_sf_rules.ledger.inserts import chunks
+from pd_sf_rules.ledger.inserts import CHUNK
 from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.ledger.waiting import Waiting
 from pd_sf_rules.model import Action, Verdict, Window
@@ -80,10 +81,8 @@ def actions_of_record(ledger: Ledger, integration: str, record_id: str) -> list[
 
 def replay_actions(run: Run, wanted: Collection[StoredAction]) -> list[dict[str, Any]]:
     """Queue these actions anew and carry out what is due; return the lineage of each direction concerned."""
-    for some in chunks(one.id for one in wanted):  # in steps: others write meanwhile
-        with run.ledger.begin() as c:
-            actions.requeue(c, some)
-            actions.hurry(c, some)
+    for name in sorted({one.integration for one in wanted}):
+        queue_again(run.ledger, name, (one.id for one in wanted))
     touched = {direction_of(one) for one in wanted}
     return [_carried_out(run, direction) for direction in DIRECTIONS if direction in touched]
 
@@ -91,10 +90,15 @@ def replay_actions(run: Run, wanted: Collection[StoredAction]) -> list[dict[str,
 def queue_again(ledger: Ledger, integration: str, ids: Iterable[str]) -> list[Waiting]:
     """Queue those of these actions that failed or wait for a later try; the next pass carries them out.
 
-    Returns what is queued. Actions of another integration, settled ones and what a breaker holds stay as they are.
+    In steps, for others write meanwhile, and in the order of their events: what is queued first may be done before the
+    rest is queued. Returns what is queued. Actions of another integration, settled ones and what a breaker holds stay
+    as they are.
     """
+    with ledger.read() as c:
+        found = waiting.to_try_again(c, integration, ids, but=HELD)
+    rest = iter(sorted(found, key=lambda one: one.place))
     queued: list[Waiting] = []
-    for some in chunks(ids):  # in steps: others write meanwhile
+    while some := [one.id for one in islice(rest, CHUNK)]:
         with ledger.begin() as c:
             wanted = waiting.to_try_again(c, integration, some, but=HELD)
             actions.requeue(c, [one.id for one in wanted])
