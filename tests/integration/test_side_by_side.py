@@ -8,7 +8,14 @@ import pytest
 
 from pd_sf_rules.ledger import links
 from pd_sf_rules.pipeline import apply
-from tests.integration.pipeline_world import CREATED, PAGE_NEW, PipelineWorld, became, rule
+from tests.integration.pipeline_world import (
+    CREATED,
+    PAGE,
+    PAGE_NEW,
+    PipelineWorld,
+    became,
+    rule,
+)
 
 pytest_plugins = ["tests.integration.ledger_databases", "tests.integration.pipeline_fixtures"]
 
@@ -58,6 +65,36 @@ def test_an_outage_puts_few_extras_in_doubt(world: PipelineWorld) -> None:
     world.sync("salesforce")
     told = [one.attempt for one in world.actions("publish_status_update")]
     assert (world.hits(lost), sorted(told)) == (3, [0] * 5 + [1] * 3)
+
+
+def test_a_wave_of_other_requests_begins_anew(world: PipelineWorld) -> None:
+    """After eight status updates that went well only three workflows go out when their answers are lost."""
+    start = rule("Start", WORKING, WORKFLOW)
+    made = _paged(world, {"publish_status_update": {"message": "On it"}}, 8, start)
+    for one in made:
+        world.edit(one, Status="Working")
+    world.patience = 0.0
+    lost = world.fault("reset_before", "pagerduty", "POST", "/instances$", times=None)
+    world.sync("salesforce")
+    assert {one.state for one in world.actions("publish_status_update")} == {"applied"}
+    told = [(one.state, one.attempt) for one in world.actions(*WORKFLOW)]
+    assert (world.hits(lost), told.count(("pending", 0))) == (3, 5)
+
+
+def test_what_has_nothing_to_do_widens_no_wave(world: PipelineWorld) -> None:
+    """Twelve Cases page in an outage three at a time, though eight before them had an incident already."""
+    again = rule("Again", became("Case.Status", "Escalated"), PAGE)
+    paged = _paged(world, {"resolve_incident": {}}, 8, again)
+    fresh = [world.case(f"Later {at}", Priority="Low") for at in range(12)]
+    world.sync("salesforce")
+    for one in (*paged, *fresh):
+        world.edit(one, Status="Escalated")
+    world.patience = 0.0
+    lost = world.fault("reset_before", "pagerduty", "POST", "/incidents$", times=None)
+    world.sync("salesforce")
+    told = [one for one in world.actions("create_incident") if one.rule == "Again"]
+    assert sorted(one.state for one in told) == ["pending"] * 12 + ["skipped"] * 8
+    assert world.hits(lost) <= 6  # two waves: one of which something came of is no outage yet
 
 
 def test_what_waits_for_its_turn_in_an_outage_is_given_back(world: PipelineWorld) -> None:

@@ -61,25 +61,26 @@ def side_by_side(
     result for each. Raises SyncError when the ledger cannot take an outcome, after all that is under way has come back.
     """
     most = run.integration.limits.parallel_requests
-    kind = effect.__name__
-    # A wave goes on where the last one ended, if that went well.
-    reached = run.widths.pop(kind, OUT_OF_REACH)
+    kinds = {requests_of(task.action.kind) for task in tasks}
+    # A wave goes on where the last one of the same requests ended, if that went well.
+    reached = min((run.widths.pop(kind, OUT_OF_REACH) for kind in kinds), default=OUT_OF_REACH)
     with ThreadPoolExecutor(most, thread_name_prefix="request") as pool:
         width = len(tasks) if together else min(reached, most)
         crew = _Crew(run, effect, pool, together, most=max(most, width), width=width)
         crew.carry_out(tasks)
     if crew.goes_well and not together:
-        run.widths[kind] = crew.width
+        run.widths |= dict.fromkeys(kinds, crew.width)
 
 
 @dataclass(slots=True)
 class _Job:
-    """One task under way. `concluding` is the last it does: to note how it ended."""
+    """One task under way. `asked`: it asked a service. `concluding` is the last it does: to note how it ended."""
 
     task: Task
     steps: Steps
     keys: frozenset[str]
     waits: bool = True
+    asked: bool = False
     concluding: bool = False
 
 
@@ -206,8 +207,10 @@ class _Crew:
                 case Noted(write):
                     self._writes.append((job, write))
                 case Called(send):
+                    job.asked = True
                     self._under_way[self.pool.submit(send)] = job
                 case Joined(row):
+                    job.asked = True
                     self._rows.append((job, row))
 
     def _ended(self, job: _Job, error: SyncError | None, *, answered: bool) -> None:
@@ -217,8 +220,9 @@ class _Crew:
             return
         if error is None:
             self._busy -= job.keys
-            self._in_a_row = 0
-            self.width = min(self.width + 1, self.most)
+            if job.asked:  # what had nothing to do says nothing of the service
+                self._in_a_row = 0
+                self.width = min(self.width + 1, self.most)
             return
         self._conclude(job.task, error, job.keys, in_doubt=not answered)
         self._in_a_row = self._in_a_row + 1 if _unanswered(error) else 0
