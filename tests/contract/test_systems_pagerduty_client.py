@@ -331,6 +331,14 @@ def test_an_app_with_scopes_works_instead_of_a_key(world: World) -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("address", ["salesforce-sync@acme.example", ""])
+def test_an_app_asks_for_the_time_with_its_token(world: World, address: str) -> None:
+    """Its first question costs a token and one call, whether it names a user or not; no call goes out without one."""
+    PagerDutyClient(_app(world.pagerduty_url, from_email=address)).server_now()
+    asked = [(one.path, one.status) for one in world.traffic.requests("pagerduty")]
+    assert asked == [("/oauth/token", 200), ("/users" if address else "/log_entries", 200)]
+
+
 def test_an_app_that_is_refused_names_its_fields(world: World) -> None:
     """A wrong secret or subdomain: one sentence, and the secret is not in it."""
     for wrong, field in (

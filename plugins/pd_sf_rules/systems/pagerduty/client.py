@@ -262,7 +262,7 @@ class PagerDutyClient:
 
     def _ask_first(self) -> Answer:
         if not self.from_email:
-            return self._send("GET", "log_entries", {"params": {"limit": 1}})
+            return self._ask("GET", "log_entries", {"params": {"limit": 1}})
         query = {"query": self.from_email, "limit": PAGE_LIMIT, "offset": 0}
         answer = self._ask("GET", "users", {"params": query})
         told = answer.body.get("users") if answer.ok and isinstance(answer.body, Mapping) else None
