@@ -515,6 +515,16 @@ def test_parts_sought_in_one_pass_are_those_sought_one_by_one(
     assert found == [at for at, (holds, part) in enumerate(parts) if holds(text, part)]
 
 
+def test_more_parts_than_one_pass_has_room_for_are_found_all_the_same() -> None:
+    """Long texts, or very many, are sought in several passes instead of stopping every rule."""
+    parts = [f"{at}{chr(97 + at) * 9_000}" for at in range(26)]
+    search = search_for([(contains, part) for part in parts])
+    for at, part in enumerate(parts):
+        assert sorted(search(f"x{part}y")) == [at]
+    assert sorted(search("".join(parts))) == list(range(26))
+    assert search("x") == []
+
+
 @settings(PATIENT, max_examples=60)
 @given(
     st.lists(st.tuples(TESTS, ALPHABET), min_size=1, max_size=20, unique=True), st.lists(ALPHABET)
@@ -554,6 +564,21 @@ def test_the_index_does_not_mix_up_true_and_one() -> None:
     for value in range(2_000):
         compiled.evaluate(sf({"F": f"filler {value}"}))
     assert matched(compiled.evaluate(sf({"F": True}))) == ["r0"]
+
+
+def test_a_text_of_a_rule_may_be_any_sign() -> None:
+    """No text stands for "all others": a rule that names the sign NUL matches it, and nothing else."""
+    rules = "".join(
+        f"  - name: r{at}\n    object: Case\n    run_on: salesforce\n"
+        f"    when: {{ field: Case.F, operation: equals, value: {value} }}\n"
+        "    actions: [{ reopen_incident: }]\n"
+        for at, value in enumerate(['"\\0"', '"\\0\\0"', "b", "c", "d", "e"])
+    )
+    compiled = compile_rules([loaded(f"name: N\nenabled: true\nrules:\n{rules}")])
+    for value, expected in (("z", []), (None, []), ("\0", ["r0"]), ("\0\0", ["r1"]), ("B", ["r2"])):
+        said = compiled.evaluate(sf({"F": value}))
+        assert matched(said) == expected
+        assert [each.rule for each in said.verdicts if each.conditions[0].held] == expected
 
 
 @settings(PATIENT, max_examples=40)
@@ -647,3 +672,35 @@ def test_rows_of_before_the_transcript_are_read_as_they_are() -> None:
     assert nobody.verdicts == ()
     with pytest.raises(ValueError, match="format 3"):
         transcript.read({"format": 3})
+
+
+def test_a_value_within_a_value_changes_as_its_condition_says() -> None:
+    """The parts of an address, too: that a rule matched and that its condition held are one answer."""
+    for count in (1, 8):
+        rules = "".join(
+            f"  - name: r{at}\n    object: Case\n    run_on: salesforce\n"
+            "    when: { field: Case.F, operation: changed }\n"
+            "    actions: [{ reopen_incident: }]\n"
+            for at in range(count)
+        )
+        said = judge(
+            f"name: N\nenabled: true\nrules:\n{rules}", sf({"F": {"a": 1}}, {"F": {"a": True}})
+        )
+        assert len(matched(said)) == count
+        assert all(verdict.conditions[0].held for verdict in said.verdicts)
+
+
+def test_numbers_of_many_digits_are_compared_digit_by_digit() -> None:
+    """A text that spells a whole number is that number, not the nearest that a float can hold."""
+    named = one_rule(when="{ field: Case.F, operation: equals, value: 9007199254740993 }")
+    for value, count in (("9007199254740993", 1), (9007199254740993, 1), ("9007199254740992", 0)):
+        assert len(matched(judge(named, sf({"F": value})))) == count
+
+
+@pytest.mark.parametrize("kind", ["string", "id", "double"])
+def test_what_has_not_changed_has_not_increased_either(kind: str) -> None:
+    """By the same rules: a rule that matched is told of with the condition that held, whatever the field's type."""
+    ruleset = loaded(one_rule(when="{ field: Case.F, operation: increased }"))
+    ids = sf({"F": 100_000_000_000_000_001}, {"F": 100_000_000_000_000_000})
+    said = compile_rules([ruleset], {"Case": {"F": kind}}).evaluate(ids)
+    assert bool(matched(said)) is said.verdicts[0].conditions[0].held is (kind != "id")

@@ -128,15 +128,19 @@ def _ordered(holds: Callable[[Any, Any], bool]) -> Callable[[Kind, Any], Judge]:
 
 
 def _moved(holds: Callable[[Any, Any], bool]) -> Callable[[Kind, Any], Judge]:
-    """Return the builder of `increased` and `decreased`: both values known, not blank, and ordered."""
+    """Return the builder of `increased` and `decreased`: both values known, not blank, ordered, and not the same."""
 
     def build(kind: Kind, _expected: Any) -> Judge:
+        changed = _changed(kind, None)
+
         def judge(value: Any, old: Any) -> bool:
             if old is UNKNOWN or blank(old) or blank(value):
                 return False
             convert = values.comparable(kind, value)
             now, before = convert(value), convert(old)
-            return now is not None and before is not None and holds(now, before)
+            if now is None or before is None or not holds(now, before):
+                return False
+            return changed(value, old)
 
         return judge
 

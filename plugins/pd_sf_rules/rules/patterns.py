@@ -79,7 +79,10 @@ def search_for(
     for holds, part in parts:
         begins, ends = holds is str.startswith, holds is str.endswith
         wanted.Add((r"\A" if begins else "") + re2.escape(part) + (r"\z" if ends else ""))
-    wanted.Compile()
+    try:
+        wanted.Compile()
+    except re2.error:  # more letters than it has room for
+        return _in_two(parts)
 
     def in_one_pass(text: str) -> Sequence[int]:
         try:
@@ -88,6 +91,13 @@ def search_for(
             return one_by_one(text)
 
     return in_one_pass
+
+
+def _in_two(parts: Sequence[tuple[Callable[[str, str], bool], str]]) -> Search:
+    """Return the same search by one for each half of the parts."""
+    half = len(parts) // 2
+    first, second = search_for(parts[:half]), search_for(parts[half:])
+    return lambda text: [*first(text), *(half + at for at in second(text))]
 
 
 def _explained(pattern: str, error: Exception) -> PatternError:

@@ -143,13 +143,16 @@ class SideTables:
 
 
 def _differ(value: Any, old: Any) -> bool:
-    """Tell whether values are not surely the same: Python takes 1 for true, also within a list."""
+    """Tell whether values are not surely the same: Python takes 1 for true, also within a list or a mapping."""
     kind = value.__class__
-    return kind is not old.__class__ or kind is list or bool(value != old)
+    return kind is not old.__class__ or kind in _HOLDING or bool(value != old)
 
 
 _EXACT = frozenset({str, type(None)})
 """Types of which a value equals only its like."""
+
+_HOLDING = frozenset({list, dict})
+"""Types whose values hold others: a list of a custom field, the parts of an address."""
 
 _REMEMBERED = 512
 

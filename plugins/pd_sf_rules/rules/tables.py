@@ -155,7 +155,6 @@ def _states(tests: Iterable[Test], everybody: int) -> LevelTable | None:
 
 def _texts(tests: Sequence[Test], everybody: int) -> tuple[dict[str, int], int]:
     """Return a mask for each folded text that equalities name, and the one for all other texts."""
-    others = _without(everybody, (test for test in tests if test.fails("\0")))
     masks: dict[str, int] = {}
     of_rule: dict[int, list[Test]] = {}
     naming: dict[str, dict[int, None]] = {}
@@ -163,6 +162,8 @@ def _texts(tests: Sequence[Test], everybody: int) -> tuple[dict[str, int], int]:
         of_rule.setdefault(test.bit, []).append(test)
         for literal in literals(test.leaf.condition):
             naming.setdefault(folded(literal), {})[test.bit] = None
+    unnamed = max(naming, key=len, default="") + "\0"  # longer than each, so none of them
+    others = _without(everybody, (test for test in tests if test.fails(unnamed)))
     for text, bits in naming.items():
         mask = others
         for bit in bits:

@@ -27,6 +27,7 @@ _INSTANT = re.compile(
 )
 _TIME = re.compile(r"(\d{2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)?Z?")
 _NUMBER = re.compile(r"\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?\s*")
+_FRACTION = re.compile("[.eE]")
 _ID = re.compile(r"(?=.*[0-9])[A-Za-z0-9]{15}([A-Z0-5]{3})?")
 
 
@@ -69,7 +70,7 @@ def as_number(value: Any) -> float | None:
     if isinstance(value, (int, float)):
         return value if math.isfinite(value) else None
     if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value):
-        number = float(value)
+        number = float(value) if _FRACTION.search(value) else int(value)  # whole ones exactly
         return number if math.isfinite(number) else None
     return None
 
