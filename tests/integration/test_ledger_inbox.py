@@ -5,9 +5,9 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from pd_sf_rules.errors import SyncError
+from pd_sf_rules.errors import ConfigError, SyncError
 from pd_sf_rules.ledger import Ledger, events, tables
 from pd_sf_rules.model import ConditionTrace, Event, Verdict
 from pd_sf_rules.rules.evaluator import compile_rules
@@ -127,6 +127,16 @@ def test_an_evaluation_is_read_back_as_verdicts(ledger: Ledger) -> None:
     assert json.dumps(stored.verdicts) == json.dumps([asdict(one) for one in said.verdicts])
     assert stored.verdicts[0]["conditions"][0]["value"] == event.record["Subject"]
     assert matched == f"{ruleset.name} / {ruleset.rules[0].name}"
+
+
+def test_verdicts_that_a_newer_version_kept_name_their_event(ledger: Ledger) -> None:
+    """A row of a format to come is one clear error with the event's id and what to do."""
+    with ledger.begin() as c:
+        events.add_event(c, an_event())
+        events.mark_evaluated(c, an_event(), [])
+        c.execute(update(tables.events).values(verdicts={"format": 3}))
+        with pytest.raises(ConfigError, match=r"^Event event-1: .*format 3.*newer version"):
+            events.get_event(c, "event-1")
 
 
 def test_known_ids_of_any_number(ledger: Ledger) -> None:

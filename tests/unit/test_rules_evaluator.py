@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pd_sf_rules.errors import ConfigError
 from pd_sf_rules.model import ConditionTrace, Event, Values
 from pd_sf_rules.rules import transcript
 from pd_sf_rules.rules.compiled import CompiledRule, compile_rule, subject_of
@@ -670,8 +671,19 @@ def test_rows_of_before_the_transcript_are_read_as_they_are() -> None:
     nobody = compile_rules([]).evaluate(EVENT)
     assert transcript.read(json.loads(nobody.transcript)) == ()
     assert nobody.verdicts == ()
-    with pytest.raises(ValueError, match="format 3"):
-        transcript.read({"format": 3})
+
+
+def test_what_a_newer_version_kept_is_refused_in_one_sentence() -> None:
+    """Another format, or an operation that is not known here, is an error that says what to do, not a wrong verdict."""
+    kept = judge(WHOLE_FILE, sf(MATCHING)).transcript
+    for newer, said in (
+        ({"format": 3}, "format 3"),
+        ({}, "format None"),
+        (json.loads(kept.replace("changed_to", "rhymes_with")), "operation 'rhymes_with'"),
+    ):
+        with pytest.raises(ConfigError, match=said) as refused:
+            transcript.read(newer)
+        assert "newer version" in refused.value.hint
 
 
 def test_a_value_within_a_value_changes_as_its_condition_says() -> None:
@@ -704,3 +716,13 @@ def test_what_has_not_changed_has_not_increased_either(kind: str) -> None:
     ids = sf({"F": 100_000_000_000_000_001}, {"F": 100_000_000_000_000_000})
     said = compile_rules([ruleset], {"Case": {"F": kind}}).evaluate(ids)
     assert bool(matched(said)) is said.verdicts[0].conditions[0].held is (kind != "id")
+
+
+def test_verdicts_of_matches_look_at_no_other_rule() -> None:
+    """At log level error nothing is made ready to tell of conditions of rules that did not match."""
+    rules = compile_rules([file("only here", "one", "two"), file("here, too", "three")])
+    said = rules.evaluate(EVENT)
+    assert [each.rule for each in said.verdicts_of_matches] == ["one", "two", "three"]
+    (bucket,) = rules.buckets.values()
+    assert vars(bucket)["_observer"] is None
+    assert said.verdicts_of_matches == said.verdicts

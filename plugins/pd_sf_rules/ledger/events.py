@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select, tuple_, update
 
+from pd_sf_rules.errors import ConfigError
 from pd_sf_rules.ledger.columns import JsonText
 from pd_sf_rules.ledger.inserts import chunks, insert
 from pd_sf_rules.ledger.tables import IS_PENDING, actions, events, horizons
@@ -309,12 +310,17 @@ def _event(row: RowMapping) -> Event:
 
 
 def _stored(row: RowMapping) -> StoredEvent:
+    """Return an event with its history. Raises ConfigError naming one whose verdicts a newer version wrote."""
+    try:
+        verdicts = transcript.read(row["verdicts"])
+    except ConfigError as error:
+        raise ConfigError(f"Event {row['id']}: {error.message}", hint=error.hint) from error
     return StoredEvent(
         **_facts(row),
         seq=row["seq"],
         state=row["state"],
         echo_of=row["echo_of"],
-        verdicts=transcript.read(row["verdicts"]),
+        verdicts=verdicts,
         run_id=row["run_id"],
         received_at=row["received_at"],
         evaluated_at=row["evaluated_at"],

@@ -127,8 +127,9 @@ def _compared(
     """Yield the differences of one event, rule by rule."""
     evaluation = compiled.evaluate(event, event.detail.get(LINKED) or {})
     planned = plan(event, evaluation.matches)
+    verdicts = evaluation.verdicts
     then = {str(v["rule"]) for v in event.verdicts if v["ruleset"] == against and v["matched"]}
-    for verdict in evaluation.verdicts:
+    for verdict in verdicts:
         name = verdict.rule
         mine = [_rendered(event, draft, one) for one in planned if one.rule == name]
         theirs = [one for one in done if one.rule == name]
@@ -141,7 +142,7 @@ def _compared(
                 verdict, [one for one in planned if one.rule == name], theirs, name in then
             )
             yield Difference(outcome, event, name, verdict.reason, mine, theirs)
-    for name in sorted(then - {verdict.rule for verdict in evaluation.verdicts}):
+    for name in sorted(then - {verdict.rule for verdict in verdicts}):
         theirs = [one for one in done if one.rule == name]
         yield Difference("gone", event, name, "The draft has no such rule.", (), theirs)
 

@@ -79,15 +79,13 @@ class Evaluations:
         return script.text(said)
 
     def verdicts_of_matches(self, at: int) -> tuple[Verdict, ...]:
-        """Return the verdicts of the rules that matched; no other condition is looked at."""
+        """Return the verdicts of the rules that matched; no condition of another rule is looked at."""
         if not self.matches[at]:
             return ()
         page = next(page for page in self._pages if at in page.places)
         place = page.places.index(at)
-        subjects = [[seen[place]] for seen in page.subjects]
-        observer = page.bucket.observer
-        (said,) = observer.said([self._events[at]], subjects, [page.acting[place]])
-        return tuple(observer.script.verdicts(said, matched_only=True))
+        subjects = [seen[place] for seen in page.subjects]
+        return tuple(page.bucket.verdicts(page.acting[place], subjects))
 
     def _observed(self) -> Mapping[int, tuple[Script, Said]]:
         """Return what came out for each event that rules considered."""

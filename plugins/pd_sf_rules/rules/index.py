@@ -6,9 +6,9 @@ enters upside down: it loses its bit when a condition holds, and is turned over 
 over is tested for the conditions that are in none of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pd_sf_rules.model import Event, Values
+from pd_sf_rules.model import Event, Values, Verdict
 from pd_sf_rules.rules.compiled import (
     PLACE,
     CompiledRule,
@@ -22,6 +22,7 @@ from pd_sf_rules.rules.compiled import (
 from pd_sf_rules.rules.fields import FieldRef
 from pd_sf_rules.rules.observer import Observer
 from pd_sf_rules.rules.operations import OPERATIONS, Takes
+from pd_sf_rules.rules.reasons import HOLDS
 from pd_sf_rules.rules.sides import Places, Sides
 from pd_sf_rules.rules.tables import Test, looks_for_part, must_be_there
 
@@ -117,6 +118,16 @@ class BucketIndex:
             else []
             for mask, seen in zip(masks, zip(*subjects, strict=True), strict=True)
         ]
+
+    def verdicts(
+        self, matched: Iterable[CompiledRule], subjects: Sequence[Subject]
+    ) -> Iterator[Verdict]:
+        """Yield what rules say that matched an event; `subjects` are what the rules of each object see of it."""
+        for each in matched:
+            subject = subjects[self._objects.index(each.rule.object)]
+            traces = tuple([leaf.trace(subject) for leaf in each.leaves])
+            of = each.ruleset
+            yield Verdict(of.name, of.version, of.mode, each.rule.name, True, HOLDS, traces)
 
     def _confirmed(
         self, candidates: int, mask: int, subjects: Sequence[Subject]

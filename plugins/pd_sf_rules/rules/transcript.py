@@ -19,9 +19,10 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
+from pd_sf_rules.errors import ConfigError
 from pd_sf_rules.model import ConditionTrace, Mode, Verdict
 from pd_sf_rules.rules.fields import FieldRef
-from pd_sf_rules.rules.operations import UNKNOWN, Remark, remarks
+from pd_sf_rules.rules.operations import OPERATIONS, UNKNOWN, Remark, remarks
 from pd_sf_rules.rules.reasons import HOLDS, reason, reason_of_all
 from pd_sf_rules.rules.ruleset import Condition, Group, Rule, Ruleset, Scope, When, conditions_of
 from pd_sf_rules.rules.values import Kind
@@ -103,19 +104,16 @@ class Script:
         self.fields = names
         self._head = ""
 
-    def verdicts(self, said: Said, *, matched_only: bool = False) -> Iterator[Verdict]:
-        """Yield what each rule said, in order, with every one of its conditions; or only those that matched."""
+    def verdicts(self, said: Said) -> Iterator[Verdict]:
+        """Yield what each rule said, in order, with every one of its conditions."""
         stops = Stops()
         for at, part in enumerate(self.parts):
-            matched = at in said.matched
-            if matched_only and not matched:
-                continue
             stopper = stops.before(part.mode)
             if stopper:
                 yield _verdict(part, f"Not considered: '{stopper}' matched before and says stop.")
                 continue
             traces = _traces(part, said)
-            if not matched:
+            if at not in said.matched:
                 yield _verdict(part, _reason(part, traces, said), traces)
                 continue
             if part.stop:
@@ -184,7 +182,10 @@ def field_of(rule: Rule, condition: Condition) -> tuple[str, str]:
 
 
 def read(stored: Any) -> tuple[Mapping[str, Any], ...]:
-    """Return the verdicts of what the ledger keeps, each as a mapping with the keys of Verdict; older rows, too."""
+    """Return the verdicts of what the ledger keeps, each as a mapping with the keys of Verdict; older rows, too.
+
+    Raises ConfigError for what a newer version of this program wrote.
+    """
     if not isinstance(stored, Mapping):
         return tuple(stored or ())
     script, said = parsed(stored)
@@ -192,9 +193,9 @@ def read(stored: Any) -> tuple[Mapping[str, Any], ...]:
 
 
 def parsed(stored: Mapping[str, Any]) -> tuple[Script, Said]:
-    """Return script and outcome of a transcript. Raises ValueError for a format that is newer than this program."""
-    if stored["format"] != FORMAT:
-        raise ValueError(f"verdicts of format {stored['format']}: this program reads {FORMAT}")
+    """Return script and outcome of a transcript. Raises ConfigError for one of a newer version of this program."""
+    if stored.get("format") != FORMAT:
+        raise _newer(f"format {stored.get('format')!r}, and this version reads {FORMAT}")
     script = _script(stored["script"])
     values, changed, unknown, matched, linked_by = stored["said"]
     old = list(values)
@@ -302,9 +303,18 @@ def _when(tree: Sequence[Any], names: Sequence[str], lines: list[Line]) -> When:
     if isinstance(tree[0], str):
         return Group(tree[0], tuple([_when(each, names, lines) for each in tree[1:]]))  # type: ignore[arg-type]
     field, operation, expected, kind = tree
+    if operation not in OPERATIONS:
+        raise _newer(f"an operation '{operation}', which this version does not know")
     condition = Condition(names[field], _NO_REF, operation, expected)
     lines.append(_line(field, condition, kind))
     return condition
+
+
+def _newer(what: str) -> ConfigError:
+    return ConfigError(
+        f"The verdicts that are kept have {what}.",
+        hint="A newer version wrote them: read them with that one.",
+    )
 
 
 def _line(field: int, condition: Condition, kind: Kind) -> Line:
