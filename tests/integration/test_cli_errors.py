@@ -15,6 +15,22 @@ pytest_plugins = [
     "tests.integration.cli_fixtures",
 ]
 
+LINKED_LOW = """\
+name: Linked
+enabled: true
+rules:
+  - name: Note
+    object: Case
+    run_on: salesforce
+    when: { field: incident.status, operation: is_not_blank }
+    actions: [{ add_note: { content: Seen } }]
+  - name: Never
+    object: Case
+    run_on: salesforce
+    when: { field: Case.Priority, operation: equals, value: Nobody }
+    actions: [{ add_note: { content: Never } }]
+"""
+
 REFUSED = {"error": {"message": "Arguments Caused Error", "errors": ["Title is cursed"]}}
 
 
@@ -222,8 +238,38 @@ def test_recorded_events_under_changed_rules(pdsf: Shell) -> None:
         if e["verdicts"] and e["source"] == "salesforce"
     ]
     assert [one["matched"] for one in event["verdicts"]] == [False, True]
+    told = pdsf("explain", "--event", event["id"]).out
+    assert (
+        told.index(") did not match:")
+        < told.index(") matched:")
+        < told.index("create_incident: applied")
+    )
     with pdsf.world.silence():
         assert pdsf("replay", "--since", "1d", "--reevaluate").code == 0
+
+
+@pytest.mark.parametrize(("level", "kept"), [("info", [False, True]), ("error", [True])])
+def test_the_same_rule_once_more_says_that_it_matched_now(
+    pdsf: Shell, level: str, kept: list[bool]
+) -> None:
+    """A pair made since lets a rule match that did not: the new verdict stands beside the old one."""
+    pdsf.world.settings(log={"level": level})
+    pdsf.rules(LINKED_LOW)
+    pdsf.world.sync()
+    case_id = pdsf.world.case(Priority="Low")
+    incident_id = pdsf.world.ana().create_incident("Support P1", "Seen by phone")["id"]
+    pdsf.world.sync()
+    assert pdsf("links", "add", case_id, incident_id).code == 0
+    assert pdsf("replay", "--record", case_id, "--reevaluate").code == 0
+    (event,) = [
+        e
+        for e in pdsf("explain", "--record", case_id, "--json").json["events"]
+        if e["source"] == "salesforce" and e["actions"]
+    ]
+    assert [one["matched"] for one in event["verdicts"] if one["rule"] == "Note"] == kept
+    assert {one["rule"] for one in event["verdicts"]} == (
+        {"Note"} if level == "error" else {"Note", "Never"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -162,16 +162,17 @@ def _verdicts_told(chapter: "Chapter") -> Iterator[str]:
     told: set[str] = set()
     event = chapter.event
     if event.state == "evaluated" and not event.verdicts and not chapter.done:
-        yield "  No rule in force was for this kind of event."
+        yield "  No rule in force was for this kind of event, or (at log level error) none matched."
     for verdict in event.verdicts:
         said = "matched" if verdict["matched"] else "did not match"
         name = f"{verdict['ruleset']} / {verdict['rule']}"
         shadow = ", shadow" if verdict["mode"] == "shadow" else ""
         yield f"  rule {name} (version {verdict['ruleset_version']}{shadow}) {said}: {verdict['reason']}"
         yield from _conditions_told(verdict.get("conditions") or ())
+        mine = (verdict["ruleset"], verdict["rule"], verdict["matched"])
         for done in chapter.done:
-            of = (done.action.ruleset, done.action.rule)
-            if of == (verdict["ruleset"], verdict["rule"]) and done.action.id not in told:
+            of = (done.action.ruleset, done.action.rule, True)
+            if of == mine and done.action.id not in told:
                 told.add(done.action.id)
                 yield from _done_told(done)
     for done in chapter.done:

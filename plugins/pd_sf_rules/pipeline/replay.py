@@ -176,7 +176,9 @@ def _judged_again(
         known = {one.id for one in done}
         fresh = [one for one in now.actions if one.id not in known and one.mode == "live"]
         if fresh:
-            found.append(Again(event, now.said.verdicts, fresh))
+            only_matches = run.integration.log.level == "error"
+            said = now.said.verdicts_of_matches if only_matches else now.said.verdicts
+            found.append(Again(event, said, fresh))
     return found
 
 
@@ -195,8 +197,14 @@ def plan_again(run: Run, found: Sequence[Again]) -> list[dict[str, Any]]:
 
 
 def _unsaid(old: Sequence[Mapping[str, Any]], new: Iterable[Verdict]) -> list[dict[str, Any]]:
-    said = {(one["ruleset"], one["ruleset_version"], one["rule"]) for one in old}
-    return [asdict(one) for one in new if (one.ruleset, one.ruleset_version, one.rule) not in said]
+    """Return the verdicts that differ from the old ones: the same rule may match now, by a linked side that changed."""
+    said = {tuple([one[name] for name in _TELLING]) for one in old}
+    return [
+        asdict(one) for one in new if tuple([getattr(one, name) for name in _TELLING]) not in said
+    ]
+
+
+_TELLING = ("ruleset", "ruleset_version", "rule", "matched")
 
 
 def _carried_out(run: Run, direction: Direction) -> dict[str, Any]:

@@ -118,7 +118,8 @@ def _telling(chapter: Chapter, rules: Mapping[tuple[str, str], str]) -> Telling:
         mine = [
             one
             for one in chapter.done
-            if one.action.id not in told
+            if verdict["matched"]
+            and one.action.id not in told
             and (one.action.ruleset, one.action.rule) == (verdict["ruleset"], verdict["rule"])
         ]
         told.update(one.action.id for one in mine)
