@@ -6,11 +6,16 @@ Nothing here reads what is held or failed, unless it stands before something tha
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
+    Select,
     and_,
+    bindparam,
     exists,
     func,
     literal_column,
@@ -56,6 +61,7 @@ class Waiting:
 
 _COLUMNS = tuple(actions.c[one.name] for one in fields(Waiting))
 _PLACE = (actions.c.event_occurred_at, actions.c.event_seq, actions.c.ordinal, actions.c.id)
+_AFTER = tuple(f"after_{one.name}" for one in _PLACE)
 
 _HAS_MESSAGE: ColumnElement[bool] = literal_column("(actions.message <> '')")
 
@@ -87,11 +93,24 @@ def due_actions(
     brings those that a person let through, and no other. What stands behind a failed action of its own
     rule and event is left out.
     """
+    asked = {"integration": integration, "now": now, "most": limit}
+    if after is not None:
+        asked |= dict(zip(_AFTER, after, strict=True))
+    queries = _due(direction, eager=eager, released=released, goes_on=after is not None)
+    return [Waiting(*row) for query in queries for row in c.execute(query, asked)]
+
+
+@cache
+def _due(
+    direction: str, *, eager: bool, released: bool, goes_on: bool
+) -> tuple[Select[tuple[Any, ...]], ...]:
+    """Return the queries for what is due, put together once: every pass asks some of them several times."""
+    now = bindparam("now", type_=actions.c.retry_at.type)
     time = or_(actions.c.retry_at.is_(None), actions.c.retry_at <= now)
     if eager:
         time = or_(time, actions.c.error_kind != "rate_limited")
     mine = and_(
-        actions.c.integration == integration,
+        actions.c.integration == bindparam("integration"),
         of_direction(direction),
         actions.c.storm.is_not(None) if released else actions.c.storm.is_(None),
     )
@@ -99,14 +118,18 @@ def due_actions(
         select(*_COLUMNS)
         .where(IS_WAITING, mine, time, ~_behind_failed())
         .order_by(*_PLACE)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
     )
-    if after is not None:
+    if goes_on:
         # The first bound is what the index seeks by; the second sets a tie apart.
-        pending = pending.where(actions.c.event_occurred_at >= after[0], tuple_(*_PLACE) > after)
-        return [Waiting(*row) for row in c.execute(pending)]
+        after = [bindparam(name, type_=one.type) for name, one in zip(_AFTER, _PLACE, strict=True)]
+        return (
+            pending.where(
+                actions.c.event_occurred_at >= after[0], tuple_(*_PLACE) > tuple_(*after)
+            ),
+        )
     left = select(*_COLUMNS).where(IS_CLAIMED, mine, actions.c.lease_until <= now)
-    return [Waiting(*row) for query in (left, pending) for row in c.execute(query)]
+    return left, pending
 
 
 def _behind_failed() -> ColumnElement[bool]:
