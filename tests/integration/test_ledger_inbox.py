@@ -124,7 +124,7 @@ def test_an_evaluation_is_read_back_as_verdicts(ledger: Ledger) -> None:
         stored = events.get_event(c, "event-1")
         matched = c.scalar(select(tables.events.c.matched))
     assert stored is not None
-    assert json.dumps(stored.verdicts) == json.dumps([asdict(one) for one in said.verdicts])
+    assert json.dumps(list(stored.verdicts)) == json.dumps([asdict(one) for one in said.verdicts])
     assert stored.verdicts[0]["conditions"][0]["value"] == event.record["Subject"]
     assert matched == f"{ruleset.name} / {ruleset.rules[0].name}"
 

@@ -639,7 +639,7 @@ def test_what_is_stored_says_what_every_condition_says_by_itself(
             assert ("is for pairs that" in verdict.reason) is foreign
             assert foreign or verdict.reason == why
         stored = transcript.read(json.loads(page.transcript(at)))
-        assert json.dumps(stored) == json.dumps([dataclasses.asdict(one) for one in verdicts])
+        assert json.dumps(list(stored)) == json.dumps([dataclasses.asdict(one) for one in verdicts])
         assert page.verdicts_of_matches(at) == tuple(one for one in verdicts if one.matched)
         assert page[at].verdicts == rules.evaluate(event, linked[at]).verdicts
 
@@ -671,6 +671,19 @@ def test_rows_of_before_the_transcript_are_read_as_they_are() -> None:
     nobody = compile_rules([]).evaluate(EVENT)
     assert transcript.read(json.loads(nobody.transcript)) == ()
     assert nobody.verdicts == ()
+
+
+def test_who_matched_is_told_without_making_the_verdicts() -> None:
+    """A page of events is counted by the heads of its verdicts, of transcripts and of older rows alike."""
+    said = compile_rules([file("a", "a1", "a2 stop", "a3"), file("b", "b1")]).evaluate(EVENT)
+    kept = transcript.read(json.loads(said.transcript))
+    older = json.loads(json.dumps([dataclasses.asdict(one) for one in said.verdicts]))
+    version = said.matches[0][0].version
+    names = [(one.ruleset, one.rule, one.matched) for one in said.verdicts]
+    assert list(transcript.heads(kept)) == list(transcript.heads(transcript.read(older)))
+    assert [(one.ruleset, one.rule, one.matched) for one in transcript.heads(kept)] == names
+    assert next(iter(transcript.heads(kept))) == ("a", version, "live", "a1", True)
+    assert len(kept) == 4
 
 
 def test_what_a_newer_version_kept_is_refused_in_one_sentence() -> None:

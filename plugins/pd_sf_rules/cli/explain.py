@@ -98,7 +98,7 @@ def _chapter_json(chapter: "Chapter") -> dict[str, Any]:
         "incident": event.incident_id,
         "values": {"record": event.record, "incident": event.incident},
         "changes": chapter.changes,
-        "verdicts": event.verdicts,
+        "verdicts": list(event.verdicts),
         "actions": [_done_json(one) for one in chapter.done],
     }
 
@@ -224,11 +224,13 @@ def _short(value: Any) -> str:
 
 
 def _rules_told(story: "Story", *, every_rule: bool) -> Iterator[str]:
-    verdicts = [verdict for one in story.chapters for verdict in one.event.verdicts]
+    from pd_sf_rules.rules.transcript import heads  # noqa: PLC0415
+
     wanted = dict.fromkeys(
-        (v["ruleset"], v["ruleset_version"], v["rule"])
-        for v in verdicts
-        if every_rule or v["matched"]
+        (v.ruleset, v.ruleset_version, v.rule)
+        for one in story.chapters
+        for v in heads(one.event.verdicts)
+        if every_rule or v.matched
     )
     if wanted:
         yield ""

@@ -18,6 +18,7 @@ from pd_sf_rules.model import PAGERDUTY, SALESFORCE, Values
 from pd_sf_rules.pipeline.identifiers import find_incident, find_record
 from pd_sf_rules.planning.values import same_value
 from pd_sf_rules.rules.loader import load_text
+from pd_sf_rules.rules.transcript import heads
 
 Kind = Literal["record", "incident", "event"]
 
@@ -153,7 +154,8 @@ def _story(
         )
         for event in found
     ]
-    texts = rule_texts(c, [verdict for one in found for verdict in one.verdicts])
+    said = {(v.ruleset_version, v.rule) for one in found for v in heads(one.verdicts)}
+    texts = rule_texts(c, said)
     return Story(kind, target, joined, chapters, texts, more, last_seen)
 
 
@@ -175,11 +177,8 @@ def changes_between(new: Values, old: Values, *, fresh: bool) -> list[FieldChang
     ]
 
 
-def rule_texts(
-    c: Connection, verdicts: Collection[Mapping[str, Any]]
-) -> dict[tuple[str, str], str]:
-    """Return the text of each rule that gave a verdict, by (version, rule), as the file read then."""
-    wanted = {(str(one["ruleset_version"]), str(one["rule"])) for one in verdicts}
+def rule_texts(c: Connection, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the text of each of these rules, by (version, rule), as the file read then."""
     texts: dict[tuple[str, str], str] = {}
     for version, kept in rulesets.versions_of(c, {version for version, _ in wanted}).items():
         ruleset, _ = load_text(kept.text, kept.path)

@@ -10,6 +10,7 @@ from pd_sf_rules.ledger.actions import StoredAction
 from pd_sf_rules.ledger.columns import to_json
 from pd_sf_rules.ledger.events import StoredEvent
 from pd_sf_rules.pipeline.simulate import recorded
+from pd_sf_rules.rules.transcript import heads
 
 Standing = Literal["agree", "differ", "only_shadow", "only_live"]
 
@@ -76,12 +77,12 @@ def shadow_reports(
 
 
 def _shadow_rulesets(event: StoredEvent, wanted: str) -> list[str]:
-    names = (str(v["ruleset"]) for v in event.verdicts if v["mode"] == "shadow")
+    names = (v.ruleset for v in heads(event.verdicts) if v.mode == "shadow")
     return [name for name in dict.fromkeys(names) if wanted in {"", name}]
 
 
 def _matched(event: StoredEvent, ruleset: str) -> int:
-    return int(any(v["matched"] and v["ruleset"] == ruleset for v in event.verdicts))
+    return int(any(v.matched and v.ruleset == ruleset for v in heads(event.verdicts)))
 
 
 def _pair_up(

@@ -17,6 +17,7 @@ from pd_sf_rules.rules.evaluator import CompiledRules, compile_rules
 from pd_sf_rules.rules.ruleset import Rule, Ruleset
 from pd_sf_rules.rules.template_errors import TemplateError
 from pd_sf_rules.rules.templates import render_params, template_context
+from pd_sf_rules.rules.transcript import heads
 
 PAGE = 500
 Outcome = Literal["same", "changed", "new", "gone", "undecided"]
@@ -128,7 +129,7 @@ def _compared(
     evaluation = compiled.evaluate(event, event.detail.get(LINKED) or {})
     planned = plan(event, evaluation.matches)
     verdicts = evaluation.verdicts
-    then = {str(v["rule"]) for v in event.verdicts if v["ruleset"] == against and v["matched"]}
+    then = {v.rule for v in heads(event.verdicts) if v.ruleset == against and v.matched}
     for verdict in verdicts:
         name = verdict.rule
         mine = [_rendered(event, draft, one) for one in planned if one.rule == name]

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pd_sf_rules.errors import ConfigError
 from pd_sf_rules.model import ConditionTrace, Mode, Verdict
@@ -181,15 +181,54 @@ def field_of(rule: Rule, condition: Condition) -> tuple[str, str]:
     return rule.object if condition.ref.side == "record" else "", condition.name
 
 
-def read(stored: Any) -> tuple[Mapping[str, Any], ...]:
+class Told(Sequence[Mapping[str, Any]]):
+    """The verdicts of a transcript, each made when it is looked at: a page may have a million, and few are."""
+
+    __slots__ = ("_said", "_script")
+
+    def __init__(self, script: Script, said: Said) -> None:
+        self._script = script
+        self._said = said
+
+    def __len__(self) -> int:
+        return len(self._script.parts)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(_mapping, self._script.verdicts(self._said))
+
+    def __getitem__(self, at: Any) -> Any:
+        return [*self][at]
+
+    def heads(self) -> Iterator["Head"]:
+        """Yield each without reason and conditions, which nothing has to be made for."""
+        matched = self._said.matched
+        for at, part in enumerate(self._script.parts):
+            yield Head(part.ruleset, part.version, part.mode, part.name, at in matched)
+
+
+class Head(NamedTuple):
+    """Whose verdict it is, and whether the rule matched."""
+
+    ruleset: str
+    ruleset_version: str
+    mode: Mode
+    rule: str
+    matched: bool
+
+
+def heads(verdicts: Iterable[Mapping[str, Any]]) -> Iterator[Head]:
+    """Return the heads of verdicts that were read: all that is needed to count them."""
+    if isinstance(verdicts, Told):
+        return verdicts.heads()
+    return (Head(*[one[name] for name in Head._fields]) for one in verdicts)
+
+
+def read(stored: Any) -> Sequence[Mapping[str, Any]]:
     """Return the verdicts of what the ledger keeps, each as a mapping with the keys of Verdict; older rows, too.
 
     Raises ConfigError for what a newer version of this program wrote.
     """
-    if not isinstance(stored, Mapping):
-        return tuple(stored or ())
-    script, said = parsed(stored)
-    return tuple([_mapping(verdict) for verdict in script.verdicts(said)])
+    return Told(*parsed(stored)) if isinstance(stored, Mapping) else tuple(stored or ())
 
 
 def parsed(stored: Mapping[str, Any]) -> tuple[Script, Said]:

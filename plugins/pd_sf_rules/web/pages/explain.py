@@ -13,6 +13,7 @@ from pd_sf_rules.ledger import actions, events, runs
 from pd_sf_rules.ledger.events import StoredEvent
 from pd_sf_rules.ledger.storms import HELD
 from pd_sf_rules.pipeline.explain import Chapter, Done, Kind, Story, explain
+from pd_sf_rules.rules.transcript import heads
 from pd_sf_rules.web import opened
 from pd_sf_rules.web.access import Viewer, ViewerDep
 from pd_sf_rules.web.outward import run_link
@@ -154,7 +155,7 @@ def _run(request: Request, viewer: Viewer, run_id: str) -> Response:
     if kept is not None and kept.integration not in viewer.integrations:
         kept = None
     rows = [
-        Counted(one, [str(v["rule"]) for v in one.verdicts if v["matched"]], did.get(one.id, {}))
+        Counted(one, [v.rule for v in heads(one.verdicts) if v.matched], did.get(one.id, {}))
         for one in found
     ]
     return page(
