@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from pd_sf_rules.errors import SyncError
 from pd_sf_rules.ledger.inserts import insert
 from pd_sf_rules.ledger.tables import cursors
+
+_ONE = select(cursors).where(
+    cursors.c.integration == bindparam("integration"), cursors.c.stream == bindparam("stream")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +30,7 @@ class Cursor:
 
 def get_cursor(c: Connection, integration: str, stream: str) -> Cursor | None:
     """The cursor of a stream, None before its first start."""
-    row = (
-        c.execute(
-            select(cursors).where(cursors.c.integration == integration, cursors.c.stream == stream)
-        )
-        .mappings()
-        .first()
-    )
+    row = c.execute(_ONE, {"integration": integration, "stream": stream}).mappings().first()
     return None if row is None else Cursor(**row)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, or_, select, tuple_, update
+from sqlalchemy import Column, Connection, Row, Select, bindparam, or_, select, tuple_, update
 from sqlalchemy.sql.dml import ReturningInsert
 
 from pd_sf_rules.ledger.columns import plain
@@ -145,16 +145,21 @@ def _links_by(
 ) -> dict[str, list[Link]]:
     found: dict[str, list[Link]] = {}
     for chunk in chunks(ids):
-        rows = c.execute(
-            select(links)
-            # Named outright, the integration would lead SQLite to read all of its links in their order.
-            .where(plain(links.c.integration) == integration, column.in_(chunk))
-            .where(links.c.removed_at.is_(None))
-            .order_by(links.c.created_at, links.c.record_id, links.c.incident_id)
-        )
-        for row in rows:
+        for row in c.execute(_of(column), {"integration": integration, "ids": chunk}):
             found.setdefault(getattr(row, column.name), []).append(_link(row))
     return found
+
+
+@cache
+def _of(column: Column[Any]) -> Select[tuple[Any, ...]]:
+    """Return the query for the links of some records or incidents, put together once."""
+    return (
+        select(links)
+        # Named outright, the integration would lead SQLite to read all of its links in their order.
+        .where(plain(links.c.integration) == bindparam("integration"))
+        .where(column.in_(bindparam("ids", expanding=True)), links.c.removed_at.is_(None))
+        .order_by(links.c.created_at, links.c.record_id, links.c.incident_id)
+    )
 
 
 def _link(row: Row[Any]) -> Link:
