@@ -78,6 +78,21 @@ def test_one_event_with_what_did_not_match(site: Site, world: PipelineWorld) -> 
     assert "The rule as it read then" in text
 
 
+def test_an_action_stands_under_the_verdict_that_matched(site: Site, world: PipelineWorld) -> None:
+    """After a replay an event has two verdicts of a rule: what was done is told beside the later one."""
+    (case_id,) = escalated(world, "Database is down")
+    (event,) = [
+        one
+        for one in world.events()
+        if one.record_id == case_id and any(said["matched"] for said in one.verdicts)
+    ]
+    before = {**event.verdicts[0], "matched": False, "reason": "Not at that time."}
+    with site.ledger.begin() as c:
+        assert events.mark_evaluated(c, event, [before, *event.verdicts], again=True)
+    text = site.client("auditor").get(f"explain/{quote(event.id, safe='')}").text
+    assert text.index('class="did"') < text.index("Not at that time.")
+
+
 def test_a_failed_action_leads_to_the_errors(site: Site, world: PipelineWorld) -> None:
     """What failed is told with each attempt in the server's words, and leads on to where it can be retried."""
     (case_id,) = refused(world, "Cursed")
