@@ -351,7 +351,7 @@ def test_scope_limits_a_rule_to_the_pairs_its_ruleset_made() -> None:
     event = sf({"Status": "New"})
     linked = dataclasses.replace(event, linked_by=("Other", "Mine"))
     assert matched(judge(text, linked))
-    for by, said in (((), "is linked by none"), (("Other",), "another ruleset")):
+    for by, said in (((), "is not linked by any"), (("Other",), "another ruleset")):
         (verdict,) = judge(text, dataclasses.replace(event, linked_by=by)).verdicts
         assert not verdict.matched
         assert said in verdict.reason

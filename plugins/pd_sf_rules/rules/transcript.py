@@ -276,7 +276,7 @@ def _verdict(
 def _reason(part: Part, traces: Sequence[ConditionTrace], said: Said) -> str:
     """Return why a rule that was considered did not match: a condition, or whose pair it is."""
     if part.scope != "all" and part.ruleset not in said.linked_by:
-        made = "is linked by another ruleset" if said.linked_by else "is linked by none"
+        made = "is linked by another ruleset" if said.linked_by else "is not linked by any"
         return f"The rule is for pairs that '{part.ruleset}' made, and this one {made}."
     return reason_of_all(traces) if part.flat else reason(part.when, traces)[1]
 
