@@ -4,6 +4,7 @@
 """
 
 import importlib
+import logging
 import sys
 
 from benchmarks.table import show
@@ -33,6 +34,8 @@ def main(names: list[str]) -> int:
             f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}\n"
         )
         return 2
+    # Airflow, once imported, has every line of this process's log printed.
+    logging.disable(logging.WARNING)
     for name in names or BENCHES:
         show(BENCHES[name], importlib.import_module(f"benchmarks.{name}").measure())
     return 0
