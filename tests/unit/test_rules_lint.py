@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,8 @@ from pd_sf_rules.rules.diagnostics import (
     to_github,
 )
 from pd_sf_rules.rules.fields import EVENT_TYPES, FieldTypes
-from pd_sf_rules.rules.lint import IntegrationFacts, lint_files, lint_folder, lint_rulesets
-from pd_sf_rules.rules.loader import load_text
+from pd_sf_rules.rules.lint import IntegrationFacts, Integrations, lint_rulesets
+from pd_sf_rules.rules.loader import load_files, load_folder, load_text
 from pd_sf_rules.rules.ruleset import Rule, Ruleset, When
 from tests.unit.rule_strategies import EVENTS, PATIENT, TREES, TYPES, conjunctions
 from tests.unit.rule_texts import WHOLE_FILE, one_rule
@@ -327,10 +328,18 @@ def test_a_folder_and_single_files_are_linted_alike(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(one_rule(name="Same"), encoding="utf-8")
     (tmp_path / "b.yaml").write_text(one_rule(name="Same", run_on="slack"), encoding="utf-8")
     (tmp_path / "c.yaml").write_text(one_rule(header="integration: nope"), encoding="utf-8")
-    everything = lint_folder(tmp_path, DEFAULT)
+    everything = linted(load_folder(tmp_path), DEFAULT)
     assert [each.code for each in everything] == ["bad-value", "unknown-integration"]
-    assert lint_files([tmp_path / "b.yaml"], DEFAULT) == everything[:1]
-    assert [each.code for each in lint_folder(tmp_path)] == ["bad-value"]
+    assert linted(load_files([tmp_path / "b.yaml"]), DEFAULT) == everything[:1]
+    assert [each.code for each in linted(load_folder(tmp_path), None)] == ["bad-value"]
+
+
+def linted(
+    loaded: tuple[Sequence[Ruleset], Sequence[Diagnostic]], integrations: Integrations | None
+) -> list[Diagnostic]:
+    """What loading and lint find together, as `pdsf lint` prints it."""
+    rulesets, diagnostics = loaded
+    return [*diagnostics, *lint_rulesets(rulesets, integrations)]
 
 
 FINDING = Diagnostic(

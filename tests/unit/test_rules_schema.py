@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pd_sf_rules.rules.action_schema import ACTIONS
-from pd_sf_rules.rules.lint import IntegrationFacts, lint_folder
+from pd_sf_rules.rules.lint import IntegrationFacts, lint_rulesets
 from pd_sf_rules.rules.loader import load_folder, load_text
 from pd_sf_rules.rules.operations import OPERATIONS
 from pd_sf_rules.rules.ruletests import run_files, test_files
@@ -164,7 +164,7 @@ def test_the_examples_are_off_and_clean() -> None:
     assert diagnostics == ()
     assert [Path(each.path) for each in rulesets] == EXAMPLES
     assert not any(each.enabled for each in rulesets)
-    assert lint_folder(INCLUDE / "rulesets", {"default": IntegrationFacts()}) == ()
+    assert lint_rulesets(rulesets, {"default": IntegrationFacts()}) == ()
 
 
 def test_the_examples_pass_their_own_tests() -> None:

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
 
 from pd_sf_rules.model import Mode, Source
 from pd_sf_rules.rules.contradictions import both_can_hold, why_never
 from pd_sf_rules.rules.diagnostics import Diagnostic, Severity, did_you_mean, sort_key
 from pd_sf_rules.rules.effects import effects_of
-from pd_sf_rules.rules.loader import load_files, load_folder
 from pd_sf_rules.rules.loops import loops
 from pd_sf_rules.rules.ruleset import Rule, Ruleset
 from pd_sf_rules.rules.templates import is_template
@@ -23,25 +21,6 @@ class IntegrationFacts:
 
 
 Integrations = Mapping[str, IntegrationFacts]
-
-
-def lint_folder(
-    folder: FilePath, integrations: Integrations | None = None
-) -> tuple[Diagnostic, ...]:
-    """Return every finding about the files of a folder, by file and line.
-
-    `integrations` holds the known integrations by name; without it nothing is said about them.
-    """
-    rulesets, diagnostics = load_folder(folder)
-    return _sorted([*diagnostics, *lint_rulesets(rulesets, integrations)])
-
-
-def lint_files(
-    files: Sequence[FilePath], integrations: Integrations | None = None
-) -> tuple[Diagnostic, ...]:
-    """Return every finding about these files, taken together as if they were one folder."""
-    rulesets, diagnostics = load_files(files)
-    return _sorted([*diagnostics, *lint_rulesets(rulesets, integrations)])
 
 
 def lint_rulesets(
